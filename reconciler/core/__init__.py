@@ -1,0 +1,1 @@
+"""The pure heart: values and functions of values. No clock, no randomness, no I/O, no logging."""

@@ -1,0 +1,184 @@
+"""The shapes of what travels between the daemon and the agent: one JSON object a line, both ways.
+
+    →  {"id": 7, "op": "start", "epoch": 3, …}             a request; `epoch` on every mutation
+    ←  {"id": 7, "ok": {…}}                                 its answer, or
+    ←  {"id": 7, "error": {"reason", "message", "hint"}}    a refusal that the agent recognises
+    ←  {"push": "found", "found": {eid: Found, …}}          evidence, unasked, in pages of at most PAGE attempts
+
+Operations:
+
+    hello     {instance, root, slots, gpus}      → Hello; wins the next epoch; must be the first request
+    start     {attempts: [AttemptSpec]}          → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides
+    inspect   {eids}                             → {"found": {eid: Found}}; from then on these are watched
+    cancel    {eids, grace_s}                    → {"outcomes": {eid: CancelOutcome}}; revokes, or signals through the shim
+    ack       {eids}                             → {}; the exit records are committed: their outbox hints may go
+    forget    {eids}                             → {}; the attempt directories may go (revoked tombstones stay)
+    worktree  {project, commit, git_dir}         → {"path"}; the immutable worktree, made once
+    probe     {}                                 → Probe
+
+`Found` is everything that lies on the source about one attempt, read in the order lock, claim, exit record, so that an
+end is never overlooked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from reconciler.core.model import Eid, HostIdentity, InstanceId, Instant, Json
+
+PROTOCOL = 1
+PAGE = 500
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question for an agent. `repeatable`: asking twice does no harm."""
+
+    op: str
+    body: Mapping[str, Json]
+    timeout_s: float = 60.0
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the agent answered to one request."""
+
+    body: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(Generic[T]):
+    """A question together with how to read its answer, so that the two cannot drift apart.
+
+    `parse` raises `Garbled` on an answer that it does not understand.
+    """
+
+    request: Request
+    parse: Callable[[Reply], T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Who the agent is and where it runs."""
+
+    identity: HostIdentity
+    epoch: int
+    python: str
+    root: str  # absolute, on the source
+    clock: Instant
+    owner: InstanceId
+
+
+class ClaimKind(StrEnum):
+    STARTED = "started"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The one winner of `link(2)` for an attempt: its start, or our giving up on it."""
+
+    kind: ClaimKind
+    at: Instant
+    home: HostIdentity
+    nonce: str = ""  # started only, as all below
+    job: str = ""  # the shim's pid, or the scheduler's job id
+    pid: int = 0
+    gpus: tuple[int, ...] = ()
+
+
+class Ended(StrEnum):
+    """Who ended the task."""
+
+    ITSELF = "itself"
+    WALLTIME = "walltime"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRecord:
+    """What the shim wrote when its task had ended. Exactly one of exit_code, signal, launch_error is set."""
+
+    nonce: str
+    started_at: Instant
+    ended_at: Instant
+    ended_by: Ended
+    exit_code: int | None = None
+    signal: int | None = None
+    launch_error: str | None = None
+    cpu_s: float = 0.0
+    max_rss_mib: float = 0.0
+
+
+class Lock(StrEnum):
+    """The attempt's lock as an observer finds it; only HELD and FREE are evidence."""
+
+    HELD = "held"  # some process of the attempt lives
+    FREE = "free"  # none does
+    UNKNOWN = "unknown"  # no lock file, or not the inode of the claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What lies on the source about one attempt. All None/False: nothing is there."""
+
+    eid: Eid
+    staged: bool = False
+    waiting: bool = False  # in the agent's own queue, for a free slot
+    claim: Claim | None = None
+    exit: ExitRecord | None = None
+    lock: Lock = Lock.UNKNOWN
+    refused: str = ""  # the shim could not claim (exit 98): nothing ran; what the system said
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSpec:
+    """What is staged for one attempt, immutable as spec.json beside its claim."""
+
+    eid: Eid
+    sweep: str
+    task: str
+    attempt: int
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    setup: tuple[str, ...]
+    parameters: Mapping[str, Json]  # becomes params.json
+    cwd: str | None  # absolute on the source; None = the attempt's own directory
+    checkpoint: str  # a directory name under <root>/checkpoints, shared by the task's attempts
+    walltime_s: int | None
+    gpus: int
+    grace_s: float = 10.0  # between TERM and KILL
+
+
+class StartOutcome(StrEnum):
+    """What became of one attempt of a start request. The claim decides everything else."""
+
+    ACCEPTED = "accepted"  # forked, or in the agent's queue for a slot
+    CLAIMED = "claimed"  # it had been started before: look at it
+    REVOKED = "revoked"  # somebody gave up on it: it will never run
+
+
+class CancelOutcome(StrEnum):
+    REVOKED = "revoked"  # it had not started, and never will
+    SIGNALLED = "signalled"  # it runs, and was told to end
+    ENDED = "ended"  # its exit record is there
+    UNKNOWN = "unknown"  # claimed, but no process of it was found: look again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The source's own view of itself."""
+
+    cpus: int
+    load1: float
+    memory_mib: int
+    memory_free_mib: int
+    disk_free_mib: int
+    clock: Instant

@@ -1,0 +1,1 @@
+"""How a scheduler is spoken to: pure text and values."""

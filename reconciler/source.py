@@ -1,0 +1,148 @@
+"""A source: one operator's entry, a dialect and a link, and whether it can be reached now.
+
+    source = Source(config=config, instance=instance, dialect=ProcessDialect(), link=LocalLink(), clock=clock)
+    await source.connect()
+    outcomes = await source.ask(source.dialect.submit(batch))
+    async for page in source.pushes(): ...
+
+Any question answered with a LinkError other than a mere timeout finds the source down; whoever uses it connects again,
+after `next_delay`. What is the same for every dialect is asked with the functions below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from reconciler.clock import Clock
+from reconciler.core.errors import Fenced, Garbled, LinkError, NotSent, ReconcilerError
+from reconciler.core.model import Commit, Eid, InstanceId, Instant, SourceConfig
+from reconciler.core.wire import Exchange, Found, Hello, Probe, Reply, Request, probe_from_json
+from reconciler.dialects.base import Dialect
+from reconciler.links.base import Link, Session
+
+T = TypeVar("T")
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 60.0
+WORKTREE_TIMEOUT_S = 630.0  # the agent itself gives git 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """Whether the source answers; `reason` and `message` say why not. `hello`: the newest one, kept while it is down."""
+
+    up: bool
+    reason: str
+    message: str
+    hello: Hello | None
+    since: Instant
+
+
+class Source:
+    """One place where tasks run, and the conversation with it."""
+
+    def __init__(
+        self, *, config: SourceConfig, instance: InstanceId, dialect: Dialect, link: Link, clock: Clock
+    ) -> None:
+        self.config = config
+        self.dialect = dialect
+        self._instance = instance
+        self._link = link
+        self._clock = clock
+        self._session: Session | None = None
+        self._state = SourceState(up=False, reason="NotConnected", message="", hello=None, since=clock.now())
+
+    @property
+    def state(self) -> SourceState:
+        return self._state
+
+    async def connect(self) -> Hello:
+        """Open a new session; an earlier one is closed first, so that it cannot be told things any more.
+
+        Raises NotSent, NoReply, Refused (the root belongs to another instance) or Garbled.
+        """
+        await self.aclose()
+        config = self.config
+        try:
+            session = await self._link.open(
+                instance=self._instance, root=config.root, slots=config.slots, gpus=config.gpus
+            )
+        except ReconcilerError as error:
+            self._down(error)
+            raise
+        self._session = session
+        self._state = SourceState(up=True, reason="Connected", message="", hello=session.hello, since=self._clock.now())
+        return session.hello
+
+    async def ask(self, exchange: Exchange[T]) -> T:
+        """The parsed answer. Raises what `Session.ask` raises, and Garbled when the answer is not understood."""
+        if self._session is None:
+            raise NotSent("NotConnected", f"source {self.config.name} is not connected")
+        try:
+            reply = await self._session.ask(exchange.request)
+        except (LinkError, Fenced) as error:
+            self._down(error)
+            raise
+        return exchange.parse(reply)
+
+    async def pushes(self) -> AsyncIterator[Sequence[Found]]:
+        """Pages of evidence of the present session, in order; ends when it ends."""
+        session = self._session
+        if session is None:
+            return
+        async for page in session.pushes():
+            yield page
+        if session is self._session:
+            self._down(NotSent("SessionEnded", "the agent ended the session"))
+
+    async def aclose(self) -> None:
+        """Close the session, if there is one. Tasks live on."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._down(NotSent("Closed", ""))
+            await session.aclose()
+
+    def _down(self, error: ReconcilerError) -> None:
+        hello, since = self._state.hello, self._state.since if not self._state.up else self._clock.now()
+        self._state = SourceState(up=False, reason=error.reason, message=error.message, hello=hello, since=since)
+
+
+def next_delay(failures: int) -> float:
+    """Seconds to wait before connecting again, after `failures` ≥ 1 failures in a row: 1, 2, 4 … at most 60."""
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(max(failures, 1) - 1, 16))
+
+
+def acknowledge(eids: Sequence[Eid]) -> Exchange[None]:
+    """These exit records are committed: the agent need not tell them again."""
+    return Exchange(request=Request(op="ack", body={"eids": list(eids)}), parse=_nothing)
+
+
+def forget(eids: Sequence[Eid]) -> Exchange[None]:
+    """These attempts' directories may go."""
+    return Exchange(request=Request(op="forget", body={"eids": list(eids)}), parse=_nothing)
+
+
+def worktree(project: str, commit: Commit, git_dir: str) -> Exchange[str]:
+    """The path of the immutable worktree of a commit that lies in `git_dir` on the source; made once."""
+    body = {"project": project, "commit": commit, "git_dir": git_dir}
+    return Exchange(request=Request(op="worktree", body=body, timeout_s=WORKTREE_TIMEOUT_S), parse=_path)
+
+
+def probe() -> Exchange[Probe]:
+    """The source's own view of itself."""
+    return Exchange(
+        request=Request(op="probe", body={}, timeout_s=10.0), parse=lambda reply: probe_from_json(reply.body)
+    )
+
+
+def _nothing(reply: Reply) -> None:
+    del reply
+
+
+def _path(reply: Reply) -> str:
+    path = reply.body.get("path")
+    if not isinstance(path, str):
+        raise Garbled("Garbled", f"not a worktree: {reply.body!r:.256}")
+    return path

@@ -1,0 +1,17 @@
+"""The git repository of manifests, as a bare mirror of ours that is only ever read.
+
+    git.py      the one hardened way to start git
+    address.py  what a repository's URL may be, and how it is told without its secrets
+    mirror.py   Repository: fetch, resolve, verify, keep; objects are read in process
+    reading.py  which files under the manifest path are manifests, and which are refused by name
+    working.py  the same two questions to a checkout, for `plan --working-tree`
+
+There is no work tree: blobs are read at a commit, so that a symlink is just text, and no hook, filter or submodule of a
+stranger ever runs.
+"""
+
+from reconciler.repository.mirror import Head, Repository
+from reconciler.repository.reading import Listing, ManifestFile
+from reconciler.repository.working import WorkingTree
+
+__all__ = ["Head", "Listing", "ManifestFile", "Repository", "WorkingTree"]

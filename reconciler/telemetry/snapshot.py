@@ -1,0 +1,58 @@
+"""The frozen values behind the metrics that tell about state: computed by the daemon, swapped whole, never counted here.
+
+Unknown is absent: a source that was never reached has `up` None and no series of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.model import Instant, Phase, SourceName, SweepName, SweepState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSnapshot:
+    """One sweep, as of the last pass.
+
+    tasks      (source, phase) → tasks; waiting tasks have no source: use "" for it
+    finished   (source, phase) → tasks that reached this end since the store exists; only ever grows
+    waiting_keys… are not here: ids never become labels
+    """
+
+    name: SweepName
+    state: SweepState
+    generation: int
+    desired: int
+    tasks: Mapping[tuple[SourceName, Phase], int] = field(default_factory=dict)
+    finished: Mapping[tuple[SourceName, Phase], int] = field(default_factory=dict)
+    created_at: Instant | None = None
+    changed_at: Instant | None = None  # a task last changed its phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSnapshot:
+    """One source. up None: it was never tried."""
+
+    name: SourceName
+    scheduler: str
+    up: bool | None
+    slots: int
+    used: int
+    last_success_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that the store and the sources say. Instants are None until they have happened."""
+
+    sweeps: tuple[SweepSnapshot, ...] = ()
+    sources: tuple[SourceSnapshot, ...] = ()
+    manifests_valid: int | None = None
+    manifests_invalid: int | None = None
+    last_fetch_success_at: Instant | None = None
+    last_reconcile_success_at: Instant | None = None
+    store_size_bytes: int | None = None
+    queue_depth: int = 0
+    queue_adds: int = 0  # only ever grows
+    queue_retries: int = 0  # only ever grows

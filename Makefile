@@ -1,0 +1,68 @@
+# The commands of this repository. `make` alone lists them.
+#
+# Everything lives in .venv and .cache; nothing outside this folder changes, except that `make test` and `make bench`
+# install the Debian packages of their lists where they may (root, or sudo without a password).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
+CODE := reconciler benchmarks examples
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -nE 's/^([a-z]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME)  ## a sweep from commit to results on this machine, in a folder of its own
+	@$(BIN)/reconciler demo $(ARGS)
+
+test: $(DEV)  ## all tests; ARGS="-k words tests/core" chooses some
+	@.ci/debian-packages tests/debian-packages.txt
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## format, lint, types, layers, and the agent's Python version
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.6- reconciler/agent
+
+format: $(DEV)  ## let ruff format the code and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(BENCH)  ## the figures of benchmarks/README.md, beside their peers, in one run
+	@.ci/debian-packages benchmarks/debian-packages.txt
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove all that these commands made, .venv included
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp per set of dependencies: the second run is instant, and a change of pyproject.toml installs again.
+
+$(BIN)/python:
+	@python=$$(.ci/python) && echo "making .venv with $$python" && "$$python" -m venv --clear .venv
+	@$(PIP) install --upgrade 'pip>=25.1'  # the first with --group
+
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	@echo "installing what the reconciler needs into .venv"
+	@$(PIP) install 'pip>=25.1' && $(PIP) install --editable .
+	@touch $@
+
+$(DEV): pyproject.toml $(RUNTIME)
+	@echo "installing what tests and checks need into .venv"
+	@$(PIP) install --group dev
+	@touch $@
+
+$(BENCH): pyproject.toml $(RUNTIME)
+	@echo "installing the peers of the benchmarks into .venv"
+	@$(PIP) install --group bench
+	@touch $@

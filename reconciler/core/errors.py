@@ -48,6 +48,22 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong at one place of a document, before it is known where in the file that place is."""
+
+    path: tuple[str | int, ...]  # keys and indices from the document's root
+    reason: str
+    message: str
+    hint: str = ""
+    at_key: bool = False  # the key at the end of the path is wrong, not its value
+
+    @property
+    def pointer(self) -> str:
+        """The path as a JSON pointer."""
+        return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in self.path)
+
+
 class ReconcilerError(Exception):
     """Base of all our errors.
 

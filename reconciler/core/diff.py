@@ -1,0 +1,142 @@
+"""What should exist? The desired points against what is known, both sorted by task id, merged as two streams.
+
+    point   known          standing                  change
+    yes     no                                       ADD
+    yes     yes            desired, frozen           KEEP · ADOPT · RERUN · REPLACE · STOP
+    yes     yes            removed, orphaned         RETURN · ADOPT · RERUN · REPLACE · STOP
+    no      yes            desired, frozen           WITHDRAW · CANCEL · DRAIN · ORPHAN · FORGET, or FREEZE, or KEEP
+    no      yes            removed, orphaned         LEAVE, or CANCEL / ORPHAN of what still drains
+
+Every task lands in exactly one change, with a reason; doing nothing (KEEP, LEAVE) is one too. A change describes the
+step from what is known *now*: applying it and asking again answers KEEP or LEAVE. `decide` is the diff of one task, for
+whoever must judge a task alone (its attempt ended under a spec that is no longer the desired one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from reconciler.core.model import DeletionPolicy, Digest, OnRemove, Phase, SweepState, TaskId, UpdatePolicy
+
+
+class Standing(StrEnum):
+    """What git says of a known task."""
+
+    DESIRED = "desired"
+    FROZEN = "frozen"  # its removal waits for approval: counted as desired, goes on if it runs, never starts
+    REMOVED = "removed"  # no longer desired; what is active ends, results stay
+    ORPHANED = "orphaned"  # removed, and its active attempt is no longer tracked
+
+    @property
+    def desired(self) -> bool:
+        return self in (Standing.DESIRED, Standing.FROZEN)
+
+
+class Verb(StrEnum):
+    """What becomes of a task."""
+
+    ADD = "Add"  # new: waiting
+    KEEP = "Keep"  # stays as it is (its ordinal may move; a frozen one thaws)
+    ADOPT = "Adopt"  # it had succeeded with the desired digest: succeeded again
+    RETURN = "Return"  # it was removed and is desired again, as it stands
+    RERUN = "Rerun"  # waiting again, with a fresh budget
+    REPLACE = "Replace"  # its active attempt is cancelled; then it runs again
+    STOP = "Stop"  # its active attempt is cancelled; it stays desired
+    FREEZE = "Freeze"  # its removal waits for approval
+    WITHDRAW = "Withdraw"  # removed before it was active
+    CANCEL = "Cancel"  # removed; its active attempt is cancelled
+    DRAIN = "Drain"  # removed; its active attempt finishes
+    ORPHAN = "Orphan"  # removed; its active attempt is no longer tracked
+    FORGET = "Forget"  # removed after it ended; its results stay
+    LEAVE = "Leave"  # was removed before, and nothing is to be done
+
+
+class Reason(StrEnum):
+    """Why; stable and machine-readable."""
+
+    NEW_POINT = "NewPoint"
+    WAITING = "Waiting"
+    ACTIVE = "Active"
+    ACTIVE_OUTDATED = "ActiveOutdated"  # runs with an older spec, and may
+    CANCELLING = "Cancelling"
+    SUCCEEDED = "Succeeded"
+    SUCCEEDED_BEFORE = "SucceededBefore"  # with the desired digest, before it ran with another one
+    SUCCEEDED_OUTDATED = "SucceededOutdated"  # with an older spec, and may stay
+    FAILED = "Failed"
+    OUTDATED = "Outdated"  # its spec changed
+    CANCELLED = "Cancelled"  # was cancelled, and nothing asks for that any more
+    SWEEP_CANCELLED = "SweepCancelled"  # the manifest says state: Cancelled
+    POINT_REMOVED = "PointRemoved"
+    POINT_RETAINED = "PointRetained"  # removed, but onRemove: Keep
+    SWEEP_DELETED = "SweepDeleted"  # the manifest left the repository
+    REMOVAL_FROZEN = "RemovalFrozen"
+    REPLACEMENT_FROZEN = "ReplacementFrozen"  # Replace waits for approval, too
+    GONE = "Gone"
+
+
+class Wanted(NamedTuple):
+    """A desired point. `parameters` is its JSON text, passed through unread."""
+
+    task: TaskId
+    ordinal: int
+    replicate: int
+    parameters: str
+
+
+class Known(NamedTuple):
+    """What the store knows of a task.
+
+    digest      of its newest attempt; None: none, or its budget was made fresh since
+    cancelling  it is active, and its cancellation was intended
+    succeeded   every digest with which it ever succeeded
+    """
+
+    task: TaskId
+    ordinal: int
+    standing: Standing
+    phase: Phase
+    digest: Digest | None
+    cancelling: bool
+    succeeded: frozenset[Digest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffPolicy:
+    """What the manifest says about changes.
+
+    deletion  not None: the manifest left the repository, so there are no desired points, and this decides
+    freeze    removals and replacements wait for approval; an explicit `state: Cancelled` does not
+    """
+
+    digest: Digest
+    state: SweepState = SweepState.ACTIVE
+    update_policy: UpdatePolicy = UpdatePolicy.KEEP
+    on_remove: OnRemove = OnRemove.CANCEL
+    deletion: DeletionPolicy | None = None
+    freeze: bool = False
+
+
+class Change(NamedTuple):
+    """What becomes of one task, and why. `wanted` is None without a point, `known` is None for a new task."""
+
+    verb: Verb
+    task: TaskId
+    reason: Reason
+    wanted: Wanted | None
+    known: Known | None
+
+
+def diff(desired: Iterable[Wanted], inventory: Iterable[Known], policy: DiffPolicy) -> Iterator[Change]:
+    """One change for each desired or known task, sorted by task id, in constant memory.
+
+    Both streams must be sorted by task id; of equal points the first counts.
+    """
+    raise NotImplementedError
+
+
+def decide(wanted: bool, known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
+    """The diff of one known task; `wanted`: a desired point has its id."""
+    raise NotImplementedError

@@ -4,12 +4,13 @@ A task mirrors its newest attempt while that is active. When the attempt has end
 and another wait: it is the only place where retries, their budget and their backoff are decided.
 
 The budget belongs to (task, digest): an attempt of another digest starts it afresh. Only started attempts that failed
-count against `retry.limit`; what never started, what says "resume me" and what a rule excuses is uncounted, and capped by
-UNCOUNTED_MAX, so that nothing is retried for ever. What we cancelled or revoked ourselves is neither.
+count against `retry.limit`; what never started, what says "resume me" and what a rule excuses is uncounted, and capped
+by UNCOUNTED_MAX, so that nothing is retried for ever. What we cancelled or revoked ourselves is neither.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
@@ -30,39 +31,149 @@ from reconciler.core.model import (
 )
 
 UNCOUNTED_MAX = 20
+ROUNDING = 1e-9  # what binary fractions may be off by: 7 % of 100 is 7, not 6.999…
 RESUME = "Resume"  # the reason of an attempt that ended with exit code 75: it wants to go on in another attempt
 
 
 def settle(task: Task, attempt: Attempt, *, retry: RetryPolicy, desired: bool, rerun: bool, now: Instant) -> Task:
-    """The task after its newest attempt changed. Also records a new intent: its attempt is queued, with the next number.
+    """The task after its newest attempt changed. Also records an intent: its attempt is queued, with the next number.
 
     desired  git wants this task to run: its point is in the manifest, and the sweep is not Cancelled
     rerun    the attempt's end does not stand, because its digest is outdated: see `reruns`
 
     An attempt older than the newest, or one whose end was settled before, changes nothing.
     """
-    raise NotImplementedError
+    if _settled_before(task, attempt):
+        return task
+    task = _mirrored(task, attempt)
+    if attempt.phase.active:
+        return task
+    if desired and rerun:
+        return replace(task, phase=Phase.WAITING, reason="Outdated", failures=0, uncounted=0, scale={})
+    match attempt.phase:
+        case Phase.FAILED | Phase.LOST:
+            return _after_failure(task, attempt, retry, desired, now)
+        case Phase.CANCELLED:
+            return replace(task, phase=Phase.WAITING) if desired else task
+        case Phase.SUCCEEDED | Phase.WAITING | Phase.QUEUED | Phase.RUNNING:
+            return task
+        case _:
+            assert_never(attempt.phase)
 
 
 def reruns(attempt: Attempt, *, digest: Digest, policy: UpdatePolicy) -> bool:
     """Whether the end of this attempt does not stand, because it ran under another digest than the desired one."""
-    raise NotImplementedError
+    if attempt.digest == digest:
+        return False
+    match policy:
+        case UpdatePolicy.KEEP:
+            return attempt.phase is not Phase.SUCCEEDED
+        case UpdatePolicy.RERUN | UpdatePolicy.REPLACE:
+            return True
+        case _:
+            assert_never(policy)
 
 
 def scaled(resources: Resources, task: Task, retry: RetryPolicy) -> Resources:
-    """The resources of the task's next attempt: what the manifest asks for, times the factors earned, within the rules' limits.
+    """The resources of the task's next attempt: what the manifest asks for, times the factors earned, within limits.
 
-    Whole numbers, rounded up. What the manifest leaves open (None) stays open. A field is capped by the largest limit
-    that any rule sets for it, never below what the manifest itself asks for.
+    Names are those of `Resources`; whole numbers, rounded up; what the manifest leaves open (None) stays open. A field
+    is capped by the largest limit that any rule sets for it, never below what the manifest itself asks for.
     """
-    raise NotImplementedError
+    if not task.scale:
+        return resources
+
+    def grown(name: str, asked: int) -> int:
+        return _grown(asked, task.scale.get(name, 1.0), _limit(retry, name))
+
+    memory, walltime = resources.memory_mib, resources.walltime_s
+    return replace(
+        resources,
+        cpus=grown("cpus", resources.cpus),
+        gpus=grown("gpus", resources.gpus),
+        memory_mib=None if memory is None else grown("memory_mib", memory),
+        walltime_s=None if walltime is None else grown("walltime_s", walltime),
+        nodes=grown("nodes", resources.nodes),
+        tasks_per_node=grown("tasks_per_node", resources.tasks_per_node),
+    )
 
 
 def allowed_failures(max_failures: MaxFailures | None, desired: int) -> int | None:
-    """How many of the desired tasks may fail before nothing new starts; None means any number. Percentages round down."""
-    raise NotImplementedError
+    """How many desired tasks may fail; with more, nothing new starts. None: any number. Percentages round down."""
+    if max_failures is None:
+        return None
+    if max_failures.percent is not None:
+        return int(desired * max_failures.percent / 100 + ROUNDING)
+    return max_failures.count
 
 
 def backoff_s(backoff: Backoff, retry: int) -> float:
     """Seconds before the k-th retry, k from 1: duration · factor^(k-1), at most max."""
-    raise NotImplementedError
+    try:
+        wait = backoff.duration_s * backoff.factor ** (retry - 1)
+    except OverflowError:
+        return backoff.max_s
+    return min(wait, backoff.max_s)
+
+
+def _settled_before(task: Task, attempt: Attempt) -> bool:
+    if attempt.key.number != task.attempts:
+        return attempt.key.number < task.attempts
+    return attempt.phase.ended and not task.phase.active
+
+
+def _mirrored(task: Task, attempt: Attempt) -> Task:
+    """The task with the attempt's phase; a digest that it has not run under yet starts the budget afresh."""
+    if attempt.digest != task.digest:
+        task = replace(task, failures=0, uncounted=0, scale={})
+    return replace(
+        task,
+        phase=attempt.phase,
+        reason=attempt.reason,
+        attempts=attempt.key.number,
+        digest=attempt.digest,
+        source=attempt.source,
+        not_before=None,
+    )
+
+
+def _after_failure(task: Task, attempt: Attempt, retry: RetryPolicy, desired: bool, now: Instant) -> Task:
+    """Charge the budget, and decide whether the task waits for another attempt."""
+    rule = _rule(retry, attempt)
+    counted = _started(attempt) and attempt.reason != RESUME and (rule is None or rule.count)
+    task = replace(task, failures=task.failures + counted, uncounted=task.uncounted + (not counted))
+    exhausted = task.failures > retry.limit if counted else task.uncounted > UNCOUNTED_MAX
+    if not desired or exhausted or (rule is not None and rule.action is RetryAction.FAIL):
+        return task
+    if attempt.reason == RESUME:  # it asked to go on: nothing failed, so nothing is waited for
+        return replace(task, phase=Phase.WAITING, reason=RESUME)
+    return replace(
+        task,
+        phase=Phase.WAITING,
+        reason="Backoff",
+        not_before=now + backoff_s(retry.backoff, task.failures + task.uncounted),
+        scale=_multiplied(task.scale, rule.scale if rule else {}),
+    )
+
+
+def _started(attempt: Attempt) -> bool:
+    return attempt.started_at is not None
+
+
+def _rule(retry: RetryPolicy, attempt: Attempt) -> RetryRule | None:
+    """The first rule that names the attempt's failure class."""
+    return next((rule for rule in retry.rules if attempt.failure in rule.classes), None)
+
+
+def _multiplied(scale: Mapping[str, float], by: Mapping[str, float]) -> Mapping[str, float]:
+    return {**scale, **{name: scale.get(name, 1.0) * factor for name, factor in by.items()}}
+
+
+def _limit(retry: RetryPolicy, name: str) -> int | None:
+    limits = [rule.limit[name] for rule in retry.rules if name in rule.limit]
+    return max(limits, default=None)
+
+
+def _grown(asked: int, factor: float, limit: int | None) -> int:
+    grown = math.ceil(asked * factor - ROUNDING)
+    return grown if limit is None else max(asked, min(grown, limit))

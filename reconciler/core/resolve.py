@@ -2,23 +2,29 @@
 
 An end is concluded from positive evidence only, and evidence has an order, strongest first:
 
-    exit record with the claim's nonce  ›  revoked claim  ›  lock held (it lives)  ›  lock free  ›  rebooted  ›  nothing there
+    1. the exit record with the claim's nonce
+    2. a revoked claim: it never ran
+    3. the lock is held: it lives, whatever else is said
+    4. the lock is free
+    5. the source was rebooted, and does not have it in its queue
+    6. nothing is there: that ends nothing, but it may be started again
 
-Whatever does not prove anything (an unreachable source, a lock that cannot be judged, a look from another host) leaves the
-attempt as it is. A terminal attempt absorbs everything; a running one never goes back to queued.
+Whatever does not prove anything (an unreachable source, a lock that cannot be judged, a look from another host) leaves
+the attempt as it is. A terminal attempt absorbs everything; a running one never goes back to queued.
 
-Each kind of evidence is a class, and `_Facts` is filled by an exhaustive match: a new kind does not pass the type checker
-until it has been given its place.
+Each kind of evidence is a class, and `_with` gives each its place by an exhaustive match: a new kind does not pass the
+type checker before it has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
 
-from reconciler.core.model import Attempt, HostIdentity, Instant
-from reconciler.core.wire import Claim, ExitRecord, Found
+from reconciler.core.diagnosis import cancelled, lost, recorded
+from reconciler.core.model import Attempt, HostIdentity, Instant, Phase
+from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class LockHeld:
 @dataclass(frozen=True, slots=True)
 class LockFree:
     """No process of the attempt lives. Looked at before the exit record was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockUnknown:
+    """The lock of a started attempt cannot be judged: no file, or not the claim's inode. Proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +100,24 @@ class Unreachable:
 
 
 Evidence: TypeAlias = (
-    ExitSeen | Claimed | Revoked | LockHeld | LockFree | Rebooted | WrongHost | Waiting | Absent | RefusedThere | Unreachable
+    ExitSeen
+    | Claimed
+    | Revoked
+    | LockHeld
+    | LockFree
+    | LockUnknown
+    | Rebooted
+    | WrongHost
+    | Waiting
+    | Absent
+    | RefusedThere
+    | Unreachable
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resubmit:
-    """Nothing runs and nothing was claimed: start it again under the same eid (the claim keeps that safe), after a backoff."""
+    """Nothing of it was claimed: start it again under the same eid, which the claim keeps safe, after a backoff."""
 
     reason: str
     message: str
@@ -114,7 +136,84 @@ Resolution: TypeAlias = Attempt | Resubmit | Unresolved
 
 def evidence(attempt: Attempt, found: Found, here: HostIdentity) -> tuple[Evidence, ...]:
     """What a look at the source proves about the attempt; `here` is the identity of the host that looked."""
-    raise NotImplementedError
+    return (*_files(found), *_life(attempt, found, here))
+
+
+def _files(found: Found) -> Iterator[Evidence]:
+    """What was written about the attempt: true whoever reads it, wherever."""
+    if found.exit is not None:
+        yield ExitSeen(found.exit)
+    match found.claim:
+        case Claim(kind=ClaimKind.STARTED) as claim:
+            yield Claimed(claim, found.directory)
+        case Claim() as claim:
+            yield Revoked(claim)
+        case None:
+            pass
+    if found.refused:
+        yield RefusedThere(found.refused)
+    if found.waiting:
+        yield Waiting()
+
+
+def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Evidence]:
+    """Whether anything of the attempt lives: only the host on which it was claimed, or else intended, can tell."""
+    home = found.claim.home if found.claim is not None else attempt.home
+    if not _same_host(home, here):
+        yield WrongHost(home, here)
+        return
+    if found.lock is Lock.HELD:
+        yield LockHeld()
+    if home.boot != here.boot:
+        yield Rebooted()
+    elif found.claim is None:
+        if not (found.exit or found.waiting or found.refused or found.lock is Lock.HELD):
+            yield Absent()
+    elif found.claim.kind is ClaimKind.STARTED and found.lock is not Lock.HELD:
+        yield LockFree() if found.lock is Lock.FREE else LockUnknown()
+
+
+def _same_host(home: HostIdentity, here: HostIdentity) -> bool:
+    """A blank identity is not equal to itself: two machines that cannot tell who they are may be two."""
+    known = "" not in (home.host, home.machine, home.boot, here.boot)
+    return known and (home.host, home.machine) == (here.host, here.machine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """The evidence, by kind; kinds that say nothing beyond themselves are in `signs`."""
+
+    records: tuple[ExitRecord, ...] = ()
+    claims: tuple[Claimed, ...] = ()
+    revoked: Claim | None = None
+    refused: str = ""
+    wrong_host: WrongHost | None = None
+    signs: frozenset[Evidence] = frozenset()
+
+
+def _gathered(evidence: Sequence[Evidence]) -> _Facts:
+    facts = _Facts()
+    for piece in evidence:
+        facts = _with(facts, piece)
+    return facts
+
+
+def _with(facts: _Facts, piece: Evidence) -> _Facts:
+    match piece:
+        case ExitSeen(record):
+            return replace(facts, records=(*facts.records, record))
+        case Claimed():
+            return replace(facts, claims=(*facts.claims, piece))
+        case Revoked(claim):
+            return replace(facts, revoked=claim)
+        case RefusedThere(message):
+            return replace(facts, refused=message)
+        case WrongHost():
+            return replace(facts, wrong_host=piece)
+        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
+            return replace(facts, signs=facts.signs | {piece})
+        case _:
+            assert_never(piece)
 
 
 def resolve(attempt: Attempt, evidence: Sequence[Evidence], now: Instant) -> Resolution | None:
@@ -122,4 +221,90 @@ def resolve(attempt: Attempt, evidence: Sequence[Evidence], now: Instant) -> Res
 
     The order of the evidence does not matter. The answer to the attempt that comes back is never that attempt again.
     """
-    raise NotImplementedError
+    if attempt.phase.ended:
+        return None
+    facts = _gathered(evidence)
+    if (contradiction := _contradiction(attempt, facts)) is not None:
+        return contradiction
+    known = _informed(attempt, facts, now)
+    resolved = _ended(known, facts, now) or known
+    return resolved if resolved != attempt else _unfinished(attempt, facts)
+
+
+def _contradiction(attempt: Attempt, facts: _Facts) -> Unresolved | None:
+    """A claim is won once and never changes: two winners mean that somebody else wrote there."""
+    nonces = {claimed.claim.nonce for claimed in facts.claims}
+    if attempt.nonce is not None:
+        nonces.add(attempt.nonce)
+    if len(nonces) + (facts.revoked is not None) <= 1:
+        return None
+    return Unresolved(reason="ClaimMismatch", message="two different claims were seen for one attempt")
+
+
+def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
+    """The attempt with what its claim, or its place in the source's queue, tells about it."""
+    if facts.claims and attempt.nonce is None:
+        claimed = facts.claims[0]
+        attempt = replace(
+            attempt,
+            phase=Phase.RUNNING,
+            started_at=claimed.claim.at,
+            nonce=claimed.claim.nonce,
+            gpus=claimed.claim.gpus,
+            directory=claimed.directory or attempt.directory,
+        )
+    if attempt.accepted_at is None and (facts.claims or Waiting() in facts.signs):
+        attempt = replace(attempt, accepted_at=now)
+    return attempt
+
+
+def _ended(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:
+    """The attempt's end, if the evidence proves one, by the strongest piece that does."""
+    for record in facts.records:
+        if record.nonce == attempt.nonce:
+            return recorded(attempt, record)
+    if facts.revoked is not None:
+        return cancelled(attempt, facts.revoked.at, attempt.cancel or "Revoked", "it was given up before it started")
+    if LockHeld() in facts.signs:
+        return None
+    if LockFree() in facts.signs and attempt.nonce is not None:
+        return lost(attempt, now, "none of its processes lives, and it left no record")
+    if Rebooted() in facts.signs and Waiting() not in facts.signs:
+        return lost(attempt, now, "the source was rebooted, and it left no record")
+    return None
+
+
+def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | Unresolved | None:
+    """Nothing changed: is there something to do, or something that somebody should know?"""
+    if facts.wrong_host is not None:
+        expected, actual = facts.wrong_host.expected, facts.wrong_host.actual
+        return Unresolved(
+            reason="WrongHost", message=f"it belongs to {_named(expected)}, and {_named(actual)} looked for it"
+        )
+    if attempt.nonce is None:
+        return _not_started(attempt, facts)
+    if LockHeld() in facts.signs:
+        return None
+    if Absent() in facts.signs:
+        return Unresolved(reason="Vanished", message="it had started, and its directory is no longer there")
+    if LockUnknown() in facts.signs:
+        return Unresolved(reason="LockUnknown", message="its lock cannot be judged: it may run, or have ended")
+    return None
+
+
+def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | Unresolved | None:
+    if facts.records:
+        return Unresolved(
+            reason="RecordWithoutClaim", message="there is an exit record, but no claim that it belongs to"
+        )
+    if attempt.cancel or facts.signs & {LockHeld(), Waiting()}:
+        return None
+    if facts.refused:
+        return Resubmit(reason="ClaimFailed", message=f"the source could not start it: {facts.refused}")
+    if Absent() in facts.signs:
+        return Resubmit(reason="NothingThere", message="nothing of it has started on the source")
+    return None
+
+
+def _named(home: HostIdentity) -> str:
+    return f"{home.host or 'a host without a name'} (machine {home.machine[:8] or 'unknown'})"

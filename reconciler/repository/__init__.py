@@ -2,7 +2,10 @@
 
     git.py      the one hardened way to start git
     address.py  what a repository's URL may be, and how it is told without its secrets
-    mirror.py   Repository: fetch, resolve, verify, keep; objects are read in process
+    mirror.py   the bare mirror as git sees it
+    objects.py  the same, read in process by GitPython
+    repository.py  Repository: the questions that the reconciler asks
+    failures.py what git's complaints mean
     reading.py  which files under the manifest path are manifests, and which are refused by name
     working.py  the same two questions to a checkout, for `plan --working-tree`
 
@@ -10,8 +13,8 @@ There is no work tree: blobs are read at a commit, so that a symlink is just tex
 stranger ever runs.
 """
 
-from reconciler.repository.mirror import Head, Repository
 from reconciler.repository.reading import Listing, ManifestFile
+from reconciler.repository.repository import Head, Repository
 from reconciler.repository.working import WorkingTree
 
 __all__ = ["Head", "Listing", "ManifestFile", "Repository", "WorkingTree"]

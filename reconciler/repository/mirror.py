@@ -1,76 +1,165 @@
-"""The bare mirror: fetch by the hardened git, read in process by GitPython."""
+"""The bare mirror as git sees it: made, brought up to date, kept small, thrown away when it is damaged.
+
+References of the mirror, none of which has a stranger's name:
+
+    refs/reconciler/head           the configured branch, as of the last fetch
+    refs/reconciler/asked          the last revision that somebody asked for
+    refs/reconciler/all/…          all branches and tags, fetched only for a commit that no known one leads to
+    refs/reconciler/kept/<commit>  what must not be collected though its branch is gone
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import shutil
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.clock import Clock
-from reconciler.core.model import Commit, Instant, RepositoryConfig
-from reconciler.repository.reading import Listing
+from reconciler.core.errors import RepositoryError
+from reconciler.core.model import Commit
+from reconciler.repository import failures
+from reconciler.repository.address import Address
+from reconciler.repository.git import FETCH_TIMEOUT_S, Git, Result, global_file, settings
+from reconciler.repository.objects import Objects
+
+HEAD = "refs/reconciler/head"
+ASKED = "refs/reconciler/asked"
+EVERYTHING = ("+refs/heads/*:refs/reconciler/all/heads/*", "+refs/tags/*:refs/reconciler/all/tags/*")
+_KEPT = "refs/reconciler/kept/"
+_FETCH = (
+    "fetch", "--quiet", "--prune", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--update-shallow",
+)  # fmt: skip
+_LOCKS = ("*.lock", "refs/reconciler/**/*.lock")
+_STALE_LOCK_S = 60.0
+_COLLECT_EVERY = 50  # fetches, between two looks whether loose objects should be packed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The fetched head of the branch.
+class Mirror:
+    """git on the mirror. Not for concurrent use: its owner holds a lock."""
 
-    tree           hash of the manifest path's tree; "" when the path does not exist at this commit
-    committed_at   committer's date
-    """
-
-    commit: Commit
-    tree: str
-    committed_at: Instant
-
-
-class Repository:
-    """The mirror of one repository. Every method that asks git raises RepositoryError, whose reason is one of
-
-    NotFound, BranchNotFound, EmptyRepository, AuthFailed, HostKeyRefused, Unreachable, TimedOut, UnsafeUrl, UnsafeName,
-    RevisionNotFound, Unverified, PathNotADirectory, TooManyFiles, CorruptObjects, UnsupportedFormat, GitMissing, GitFailed.
-    """
-
-    def __init__(self, config: RepositoryConfig, directory: Path, *, clock: Clock) -> None:
-        """directory: where the mirror lies, `<state>/repository.git`; made on the first fetch. Raises RepositoryError (UnsafeUrl, UnsafeName)."""
-        raise NotImplementedError
+    def __init__(self, address: Address, directory: Path, *, allowed_signers: str | None, clock: Clock) -> None:
+        self._address = address
+        self._directory = directory
+        self._clock = clock
+        self._config_file = directory.with_name(directory.name + ".config")
+        self._settings = settings(address, allowed_signers)
+        self._git = Git(directory, config_file=self._config_file, settings=self._settings)
+        self._objects: Objects | None = None
+        self._prepared = False
+        self._fetches = 0
 
     @property
-    def git_dir(self) -> Path:
-        """The mirror itself: a local bare repository from which worktrees are made."""
-        raise NotImplementedError
+    def directory(self) -> Path:
+        return self._directory
 
-    async def fetch(self) -> Head:
-        """Bring the mirror up to date and return the branch's head. A rewritten history is fetched all the same."""
-        raise NotImplementedError
+    def objects(self) -> Objects:
+        """The mirror's objects as of the last fetch. Raises RepositoryError (NotFetched, CorruptMirror)."""
+        if self._objects is None:
+            if not self._directory.is_dir():
+                raise RepositoryError("NotFetched", f"{self._address.shown} was never fetched")
+            self._objects = Objects(self._directory)
+        return self._objects
 
-    def head(self) -> Head | None:
-        """What the last successful fetch found, asking nobody; None before the first one."""
-        raise NotImplementedError
+    async def run(self, *arguments: str, stdin: str = "") -> Result:
+        """A git that needs no network."""
+        await self._prepare()
+        return await self._git.run(*arguments, stdin=stdin)
 
-    def listing(self, commit: Commit) -> Listing:
-        """All manifests at a commit. A path that does not exist there is an empty listing."""
-        raise NotImplementedError
+    async def fetch(self, *refspecs: str) -> Result:
+        """Fetch; a missing reference is a Result, any other failure is raised. A stale lock is removed, once."""
+        result = await self._fetch(refspecs)
+        if result.code and not failures.is_missing_reference(result):
+            error = failures.explain(result, self._address)
+            if error.reason != "Locked" or not self._remove_stale_locks():
+                raise error
+            result = await self._fetch(refspecs)
+            if result.code and not failures.is_missing_reference(result):
+                raise failures.explain(result, self._address)
+        await self._collect_garbage()
+        self._reopen()
+        return result
 
-    def read(self, commit: Commit, path: str, *, limit: int) -> bytes:
-        """One file below the manifest path, at most `limit` bytes. Raises ManifestError (NotFound, TooLarge, Symlink…)."""
-        raise NotImplementedError
-
-    async def is_descendant(self, old: Commit, new: Commit) -> bool:
-        """Whether `new` is `old` or has it in its history. An `old` that the mirror does not know is in nobody's history: False."""
-        raise NotImplementedError
-
-    async def resolve(self, revision: str) -> Commit:
-        """The commit of a branch, a tag, or a (shortened, at least 7 digits) commit, in this order; asks the remote when needed.
-
-        The configured branch is answered from the last fetch. Raises RepositoryError (RevisionNotFound, UnsafeName, …).
-        """
-        raise NotImplementedError
-
-    async def verify(self, commit: Commit) -> None:
-        """With verification Head: returns if an allowed signer signed the commit, else raises RepositoryError (Unverified). Off: returns."""
-        raise NotImplementedError
+    async def remote_references(self, *patterns: str) -> dict[str, Commit]:
+        """Name → hash of the remote's references that match."""
+        await self._prepare()
+        result = await self._git.run(
+            "ls-remote", "--quiet", "--", self._address.url, *patterns, timeout_s=FETCH_TIMEOUT_S
+        )
+        if result.code:
+            raise failures.explain(result, self._address)
+        rows = (line.split("\t") for line in result.stdout.splitlines())
+        return {row[1]: Commit(row[0]) for row in rows if len(row) == 2}
 
     async def keep(self, commits: Collection[Commit]) -> None:
-        """Keep exactly these commits alive in the mirror, however the remote's history changes; earlier ones may go."""
-        raise NotImplementedError
+        """One reference per commit that the mirror has; those of other commits go."""
+        listed = await self.run("for-each-ref", "--format=%(refname)", _KEPT)
+        have = {line.removeprefix(_KEPT) for line in listed.stdout.splitlines()}
+        want = {commit for commit in commits if self.objects().has_commit(commit)}
+        orders = [f"create {_KEPT}{commit} {commit}\n" for commit in sorted(want - have)]
+        orders += [f"delete {_KEPT}{commit}\n" for commit in sorted(have - want)]
+        if not orders:
+            return
+        result = await self.run("update-ref", "--stdin", stdin="".join(orders))
+        if result.code:
+            raise failures.explain(result, self._address)
+
+    async def discard(self) -> None:
+        """Throw the mirror away; the next fetch makes it anew."""
+        self._close()
+        self._prepared = False
+        doomed = self._directory.with_name(self._directory.name + ".damaged")
+        await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._directory.rename(doomed)
+        await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+
+    async def _fetch(self, refspecs: tuple[str, ...]) -> Result:
+        await self._prepare()
+        return await self._git.run(*_FETCH, "--", self._address.url, *refspecs, timeout_s=FETCH_TIMEOUT_S)
+
+    async def _prepare(self) -> None:
+        if self._prepared:
+            return
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write_config()
+        except OSError as error:
+            raise RepositoryError("MirrorUnwritable", f"the mirror cannot be written: {error}") from error
+        result = await self._git.run("init", "--bare", "--quiet", "--template=")
+        if result.code:
+            raise failures.explain(result, self._address)
+        self._prepared = True
+
+    def _write_config(self) -> None:
+        partial = self._config_file.with_name(f"{self._config_file.name}.{os.getpid()}")
+        partial.write_text(global_file(self._settings))
+        partial.rename(self._config_file)
+
+    def _remove_stale_locks(self) -> bool:
+        """Remove locks that a killed git has left: nobody holds one that long. Whether there were any."""
+        limit = self._clock.now() - _STALE_LOCK_S
+        stale = [path for pattern in _LOCKS for path in self._directory.glob(pattern) if path.stat().st_mtime < limit]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return bool(stale)
+
+    async def _collect_garbage(self) -> None:
+        self._fetches += 1
+        if self._fetches % _COLLECT_EVERY:
+            return
+        self._close()
+        # Its failure is no failure of the fetch: the mirror is whole, only larger than it could be.
+        with contextlib.suppress(RepositoryError):
+            await self._git.run("gc", "--auto", "--quiet", timeout_s=FETCH_TIMEOUT_S)
+
+    def _reopen(self) -> None:
+        self._close()
+        self._objects = Objects(self._directory)
+
+    def _close(self) -> None:
+        if self._objects is not None:
+            self._objects.close()
+            self._objects = None

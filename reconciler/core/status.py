@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
-from reconciler.core.dispatch import Hold
-from reconciler.core.model import Commit, Condition, Json, Phase, SourceName, SweepName, SweepState
+from reconciler.core.fit import Hold
+from reconciler.core.model import (
+    Commit,
+    Condition,
+    ConditionStatus,
+    Json,
+    Phase,
+    SourceName,
+    SweepName,
+    SweepState,
+)
 
 
 class Polarity(StrEnum):
@@ -23,12 +33,35 @@ class Polarity(StrEnum):
     BAD = "bad"  # listed only while True
 
 
+POLARITY: Mapping[str, Polarity] = {
+    # of sweeps
+    "Ready": Polarity.GOOD,
+    "Reconciling": Polarity.NEUTRAL,
+    "Stalled": Polarity.BAD,
+    "Invalid": Polarity.BAD,
+    "PruneBlocked": Polarity.BAD,
+    "HistoryRewritten": Polarity.BAD,
+    # of sources
+    "Up": Polarity.GOOD,
+    "Disabled": Polarity.BAD,
+    "Fenced": Polarity.BAD,
+    "WrongHost": Polarity.BAD,
+    # of both
+    "Unresolved": Polarity.BAD,
+}
+TOLD = (Phase.RUNNING, Phase.QUEUED, Phase.SUCCEEDED, Phase.FAILED, Phase.LOST, Phase.CANCELLED, Phase.WAITING)
+NAMED_PROBLEMS = ("Fenced", "WrongHost")  # problems of a source that are conditions of their own, besides Up
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something that somebody should know: becomes a condition."""
 
     reason: str
     message: str
+
+
+DISABLED = Problem(reason="DisabledByOperator", message="nothing new starts here; what runs goes on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +99,7 @@ class SweepFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """All that is known about one source. `problem`: why it cannot be used (unreachable, fenced, wrong host, foreign root, …)."""
+    """All that is known about one source. `problem`: why it cannot be used (no answer, fenced, wrong host, …)."""
 
     name: SourceName
     enabled: bool
@@ -110,26 +143,220 @@ class SourceStatus:
 
 def sweep_status(facts: SweepFacts) -> SweepStatus:
     """Conditions, counts and summary of one sweep."""
-    raise NotImplementedError
+    stalled = _stalled(facts)
+    conditions = _listed(
+        [
+            _ready(facts, stalled),
+            _reconciling(facts, stalled),
+            _when("Stalled", stalled),
+            _when("Invalid", facts.invalid),
+            _when("PruneBlocked", facts.prune_blocked),
+            _when("HistoryRewritten", facts.history_rewritten),
+            _when("Unresolved", _unresolved(facts.unresolved)),
+        ]
+    )
+    return SweepStatus(
+        name=facts.name,
+        state=facts.state,
+        generation=facts.generation,
+        observed_generation=facts.observed_generation,
+        summary=_summary(facts, conditions),
+        conditions=conditions,
+        tasks={phase: facts.tasks.get(phase, 0) for phase in Phase},
+        sources=dict(sorted(facts.sources.items())),
+        holds=tuple(facts.holds),
+    )
 
 
 def source_status(facts: SourceFacts) -> SourceStatus:
     """Conditions of one source."""
-    raise NotImplementedError
+    named = facts.problem.reason if facts.problem else ""
+    conditions = _listed(
+        [
+            _up(facts),
+            _when("Disabled", None if facts.enabled else DISABLED),
+            *(_when(kind, facts.problem if named == kind else None) for kind in NAMED_PROBLEMS),
+            _when("Unresolved", _unresolved(facts.unresolved)),
+        ]
+    )
+    return SourceStatus(
+        name=facts.name,
+        up=facts.connected and facts.problem is None,
+        enabled=facts.enabled,
+        slots=facts.slots,
+        active=facts.active,
+        gpus=facts.gpus,
+        gpus_free=facts.gpus_free,
+        conditions=conditions,
+    )
 
 
-def sweep_json(status: SweepStatus) -> dict[str, Json]:
-    """One element of `sweeps` in `status -o json`."""
-    raise NotImplementedError
+# ---------------------------------------------------------------------------------------------- conditions
 
 
-def source_json(status: SourceStatus) -> dict[str, Json]:
-    """One element of `sources` in `status -o json`."""
-    raise NotImplementedError
+def _condition(kind: str, status: ConditionStatus, reason: str, message: str = "") -> Condition:
+    return Condition(type=kind, status=status, reason=reason, message=message)
+
+
+def _when(kind: str, problem: Problem | None) -> Condition:
+    """A condition that is True while there is such a problem."""
+    if problem is None:
+        return _condition(kind, ConditionStatus.FALSE, "AsExpected")
+    return _condition(kind, ConditionStatus.TRUE, problem.reason, problem.message)
+
+
+def _listed(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Bad news is listed only while it is news."""
+    return tuple(
+        condition
+        for condition in conditions
+        if POLARITY[condition.type] is not Polarity.BAD or condition.status is ConditionStatus.TRUE
+    )
+
+
+def _unresolved(attempts: int) -> Problem | None:
+    if not attempts:
+        return None
+    return Problem(reason="NoProof", message=f"{attempts} attempts may run or have ended: the evidence does not tell")
+
+
+def _stalled(facts: SweepFacts) -> Problem | None:
+    """Why no more will be achieved until a person acts; None while it goes on by itself, or has nothing to do."""
+    failed = _count(facts, Phase.FAILED, Phase.LOST)
+    waiting, active = _count(facts, Phase.WAITING), _count(facts, Phase.QUEUED, Phase.RUNNING)
+    if facts.allowed_failures is not None and failed > facts.allowed_failures:
+        return Problem(
+            reason="MaxFailuresReached",
+            message=f"{failed} tasks failed, {facts.allowed_failures} may: nothing new starts",
+        )
+    if active or facts.state is not SweepState.ACTIVE:
+        return None
+    unfit = sum(hold.tasks for hold in facts.holds if hold.reason == "NoSourceFits")
+    if waiting and unfit >= waiting:
+        return Problem(reason="NoSourceFits", message=f"no source could ever take the {waiting} waiting tasks")
+    if failed and not waiting:
+        return Problem(reason="TasksFailed", message=f"{failed} tasks failed for good, and nothing else is left to run")
+    return None
+
+
+def _ready(facts: SweepFacts, stalled: Problem | None) -> Condition:
+    """True: the world is what the newest manifest says, and every task succeeded."""
+    if facts.observed_generation < facts.generation:
+        return _condition("Ready", ConditionStatus.UNKNOWN, "NewGeneration", "the newest spec is not yet looked at")
+    if facts.error is not None:
+        return _condition("Ready", ConditionStatus.UNKNOWN, facts.error.reason, facts.error.message)
+    problem = facts.invalid or facts.prune_blocked or facts.history_rewritten or stalled
+    if problem is not None:
+        return _condition("Ready", ConditionStatus.FALSE, problem.reason, problem.message)
+    left = sum(facts.tasks.values()) - _count(facts, Phase.SUCCEEDED) + facts.leaving
+    if not left:
+        return _condition("Ready", ConditionStatus.TRUE, "AllSucceeded")
+    return _condition("Ready", ConditionStatus.FALSE, _going(facts), f"{left} tasks to go")
+
+
+def _reconciling(facts: SweepFacts, stalled: Problem | None) -> Condition:
+    """True: something is being done, or will be without anybody asking."""
+    if facts.observed_generation < facts.generation:
+        return _condition("Reconciling", ConditionStatus.TRUE, "NewGeneration")
+    if facts.error is not None:
+        return _condition("Reconciling", ConditionStatus.TRUE, facts.error.reason, "it is tried again")
+    waits = _count(facts, Phase.WAITING) and stalled is None and facts.state is SweepState.ACTIVE
+    if waits or facts.leaving or _count(facts, Phase.QUEUED, Phase.RUNNING):
+        return _condition("Reconciling", ConditionStatus.TRUE, "Progressing")
+    return _condition("Reconciling", ConditionStatus.FALSE, stalled.reason if stalled else "Steady")
+
+
+def _going(facts: SweepFacts) -> str:
+    match facts.state:
+        case SweepState.ACTIVE:
+            return "Progressing"
+        case SweepState.PAUSED:
+            return "Paused"
+        case SweepState.CANCELLED:
+            return "SweepCancelled"
+        case _:
+            assert_never(facts.state)
+
+
+def _up(facts: SourceFacts) -> Condition:
+    if facts.problem is not None:
+        return _condition("Up", ConditionStatus.FALSE, facts.problem.reason, facts.problem.message)
+    if not facts.connected:
+        return _condition("Up", ConditionStatus.UNKNOWN, "NotConnected", "no answer yet")
+    return _condition("Up", ConditionStatus.TRUE, "Connected")
+
+
+def _count(facts: SweepFacts, *phases: Phase) -> int:
+    return sum(facts.tasks.get(phase, 0) for phase in phases)
+
+
+# ---------------------------------------------------------------------------------------------- for a person
+
+
+def _summary(facts: SweepFacts, conditions: Sequence[Condition]) -> str:
+    """`12 running, 88 waiting: ParallelismReached; Invalid`: the counts, what most waiting tasks wait for, bad news."""
+    counts = [f"{facts.leaving} leaving"] if facts.leaving else []
+    counts += [f"{facts.tasks[phase]} {phase}" for phase in TOLD if facts.tasks.get(phase)]
+    summary = ", ".join(counts) or "no tasks"
+    if facts.tasks.get(Phase.WAITING) and facts.holds:
+        summary += f": {max(facts.holds, key=lambda hold: (hold.tasks, hold.reason)).reason}"
+    bad = [condition.type for condition in conditions if POLARITY[condition.type] is Polarity.BAD]
+    return "; ".join([summary, ", ".join(bad)] if bad else [summary])
+
+
+# ---------------------------------------------------------------------------------------------- for a program
 
 
 def status_json(
     revision: Commit | None, sweeps: Sequence[SweepStatus], sources: Sequence[SourceStatus]
 ) -> dict[str, Json]:
     """The whole of `status -o json`, sweeps and sources by name."""
-    raise NotImplementedError
+    return {
+        "revision": revision,
+        "sweeps": [sweep_json(sweep) for sweep in sorted(sweeps, key=lambda sweep: sweep.name)],
+        "sources": [source_json(source) for source in sorted(sources, key=lambda source: source.name)],
+    }
+
+
+def sweep_json(status: SweepStatus) -> dict[str, Json]:
+    """One element of `sweeps` in `status -o json`."""
+    return {
+        "name": status.name,
+        "state": status.state.value,
+        "generation": status.generation,
+        "observedGeneration": status.observed_generation,
+        "summary": status.summary,
+        "conditions": [_condition_json(condition) for condition in status.conditions],
+        "tasks": {
+            "desired": sum(status.tasks.values()),
+            **{phase.value: status.tasks[phase] for phase in Phase},
+        },
+        "sources": {str(name): active for name, active in status.sources.items()},
+        "holds": [
+            {"reason": hold.reason, "message": hold.message, "until": hold.until, "tasks": hold.tasks}
+            for hold in status.holds
+        ],
+    }
+
+
+def source_json(status: SourceStatus) -> dict[str, Json]:
+    """One element of `sources` in `status -o json`."""
+    return {
+        "name": status.name,
+        "up": status.up,
+        "enabled": status.enabled,
+        "slots": status.slots,
+        "active": status.active,
+        "gpus": status.gpus,
+        "gpusFree": status.gpus_free,
+        "conditions": [_condition_json(condition) for condition in status.conditions],
+    }
+
+
+def _condition_json(condition: Condition) -> dict[str, Json]:
+    return {
+        "type": condition.type,
+        "status": condition.status.value,
+        "reason": condition.reason,
+        "message": condition.message,
+    }

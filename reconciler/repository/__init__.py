@@ -13,8 +13,10 @@ There is no work tree: blobs are read at a commit, so that a symlink is just tex
 stranger ever runs.
 """
 
+from reconciler.repository.address import parse_address
+from reconciler.repository.objects import common_directory
 from reconciler.repository.reading import Listing, ManifestFile
 from reconciler.repository.repository import Head, Repository
 from reconciler.repository.working import WorkingTree
 
-__all__ = ["Head", "Listing", "ManifestFile", "Repository", "WorkingTree"]
+__all__ = ["Head", "Listing", "ManifestFile", "Repository", "WorkingTree", "common_directory", "parse_address"]

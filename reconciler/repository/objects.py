@@ -114,6 +114,15 @@ class Objects:
             return {name: (mode, sha.hex()) for sha, mode, name in tree_entries_from_data(data)}
 
 
+def common_directory(directory: Path) -> Path | None:
+    """Where a repository's references lie: a checkout's `.git`, for a worktree its owner's; None: no repository."""
+    try:
+        with git.Repo(directory, odbt=git.GitDB, expand_vars=False) as repo:
+            return Path(repo.common_dir).resolve()
+    except _EVERY_ERROR:
+        return None
+
+
 def _kind(mode: int) -> Kind:
     if mode in _FILES:
         return Kind.FILE

@@ -1,8 +1,8 @@
 """Names that are hashes of what they name, so that they are the same on every machine, for ever.
 
-Everything is hashed as canonical JSON: keys sorted, no spaces, `1` apart from `1.0` and `"1"`. A task's id depends on the
-sweep's name, the parameters and the replicate, never on a position; an attempt's on its task and number. `work_digest`
-covers the rest of what defines the work: it tells whether a task is outdated.
+Everything is hashed as canonical JSON: keys sorted, no spaces, `1` apart from `1.0` and `"1"`. A task's id depends on
+the sweep's name, the parameters and the replicate, never on a position; an attempt's on its task and number.
+`work_digest` covers the rest of what defines the work: it tells whether a task is outdated.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def task_id(sweep: SweepName, parameters: Mapping[str, Json], replicate: int) ->
 
 
 def eid(instance: InstanceId, key: TaskKey, number: int) -> Eid:
-    """An attempt's name on its source: "g", the instance, and ten characters of its hash; fits the oldest PBS job name."""
+    """An attempt's name on its source: "g", the instance, and ten characters of a hash; fits any PBS job name."""
     return Eid(f"g{instance}{short_hash(canonical_json([key.sweep, key.task, number]))}")
 
 

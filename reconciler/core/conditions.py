@@ -1,0 +1,185 @@
+"""`when`: what conditions add to a point.
+
+Which entries match depends only on the few names that conditions mention, and there only on the values that they
+mention: such a *case* is worked out once, not once for each point.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from itertools import chain, product
+from math import prod
+from typing import TypeAlias
+
+from reconciler.core import blocks
+from reconciler.core.blocks import Block, Row, cell
+from reconciler.core.identity import canonical_json
+from reconciler.core.model import Constant, Json, Parameter, SweepSpec, When
+
+Case: TypeAlias = dict[str, str | None]  # name → its text as far as conditions tell it apart; None = may be any
+_Tails: TypeAlias = list[tuple[tuple[str, ...], Row]]  # what the matching entries add to a point
+
+_OTHER = ""  # no canonical JSON is empty: a value that no condition mentions
+_MOST_CASES = 10_000
+
+
+def any_of(value: Json) -> frozenset[str]:
+    """The texts that a condition accepts: of the value itself and, if it is a list, of its items."""
+    alternatives = {canonical_json(value)}
+    if isinstance(value, list | tuple):
+        alternatives.update(map(canonical_json, value))
+    return frozenset(alternatives)
+
+
+def draws_conditionally(spec: SweepSpec) -> bool:
+    """Whether some distribution stands under a condition."""
+    return any(blocks.distributions(entry.parameters) for entry in spec.when)
+
+
+def _mentioned(spec: SweepSpec) -> dict[str, frozenset[str]]:
+    """The names that conditions are about, each with the texts that they mention."""
+    mentioned: dict[str, frozenset[str]] = {}
+    for entry in spec.when:
+        for name, alternatives in entry.matches.items():
+            mentioned[name] = mentioned.get(name, frozenset()) | frozenset(map(canonical_json, alternatives))
+    return mentioned
+
+
+def _matches(entry: When, case: Case) -> bool:
+    return all(
+        name in case and (case[name] is None or case[name] in set(map(canonical_json, alternatives)))
+        for name, alternatives in entry.matches.items()
+    )
+
+
+def _constants(parameters: Mapping[str, Parameter], mentioned: Container[str]) -> Case:
+    return {
+        name: canonical_json(each.value)
+        for name, each in parameters.items()
+        if name in mentioned and isinstance(each, Constant)
+    }
+
+
+def extended(spec: SweepSpec, names: tuple[str, ...], rows: Iterator[Row]) -> Iterator[tuple[tuple[str, ...], Row]]:
+    """Each row with what the matching `when` entries add to it."""
+    mentioned = _mentioned(spec)
+    watched = [(place, name, mentioned[name]) for place, name in enumerate(names) if name in mentioned]
+    constants = _constants(spec.parameters, mentioned)
+    drawing = draws_conditionally(spec)
+    known: dict[tuple[object, ...], _Tails] = {}
+    seen: set[tuple[object, ...]] = set()
+    for number, cells in enumerate(rows):
+        index = number % spec.samples if drawing else 0
+        texts = [cells[place][1] if cells[place][1] in told else _OTHER for place, _, told in watched]
+        tails = known.get((index, *texts))
+        if tails is None:
+            case = constants | {name: text for (_, name, _), text in zip(watched, texts, strict=True)}
+            tails = known[(index, *texts)] = _tails(spec, case, index)
+        if not drawing:
+            for more, tail in tails:
+                yield names + more, cells + tail
+            continue
+        if index == 0:
+            seen.clear()
+        for more, tail in tails:
+            key = (more, *[each[1] for each in cells + tail])
+            if key not in seen:  # no draw took part, or the same values were drawn again
+                seen.add(key)
+                yield names + more, cells + tail
+
+
+def _tails(spec: SweepSpec, case: Case, index: int) -> _Tails:
+    """All that the `when` entries, in order, add in one case, with draw number `index`."""
+    grown: list[tuple[tuple[str, ...], Row, Case]] = [((), (), case)]
+    for entry in spec.when:
+        grown = [
+            extended
+            for names, cells, known in grown
+            for extended in (
+                _entry_rows(spec, entry, index, names, cells, known)
+                if _matches(entry, known)
+                else [(names, cells, known)]
+            )
+        ]
+    return [(names, cells) for names, cells, _ in grown]
+
+
+def _entry_rows(
+    spec: SweepSpec, entry: When, index: int, names: tuple[str, ...], cells: Row, known: Case
+) -> Iterator[tuple[tuple[str, ...], Row, Case]]:
+    constants = {name: each.value for name, each in entry.parameters.items() if isinstance(each, Constant)}
+    drawn = blocks.distributions(entry.parameters)
+    fixed = (*map(cell, constants.values()), *blocks.draws(drawn, spec.seed, index))
+    axis_blocks = blocks.of_axes(entry.parameters, spec.zip, blocks.silent)
+    more = (*constants, *drawn, *chain.from_iterable(block.names for block in axis_blocks))
+    for row in blocks.combinations(axis_blocks):
+        added = fixed + row
+        texts: Case = {name: each[1] for name, each in zip(more, added, strict=True)}
+        yield names + more, cells + added, known | texts
+
+
+def count_cases(spec: SweepSpec, base: list[Block], drawn: frozenset[str]) -> int:
+    """The points over one run of blocks: for each case of the conditions, how often it occurs times what it adds."""
+    mentioned = _mentioned(spec)
+    told = [_cases(block, mentioned) for block in base if mentioned.keys() & set(block.names)]
+    rest = prod(block.length for block in base if not mentioned.keys() & set(block.names))
+    if prod(map(len, told)) > _MOST_CASES:
+        told = [Counter({tuple((name, None) for name, _ in next(iter(each))): each.total()}) for each in told]
+    constants = _constants(spec.parameters, mentioned) | dict.fromkeys(drawn)
+    total = 0
+    for combination in product(*(each.items() for each in told)):
+        case = constants | dict(chain.from_iterable(pairs for pairs, _ in combination))
+        total += prod(times for _, times in combination) * _count_tails(spec, case, bool(drawn))
+    return rest * total
+
+
+def _cases(block: Block, mentioned: Mapping[str, frozenset[str]]) -> Counter[tuple[tuple[str, str | None], ...]]:
+    """How often each case occurs among the rows; a long computed block is one case that matches all."""
+    watched = [(place, name, mentioned[name]) for place, name in enumerate(block.names) if name in mentioned]
+    if block.length > blocks.KEEP_ROWS:
+        return Counter({tuple((name, None) for _, name, _ in watched): block.length})
+    return Counter(
+        tuple((name, row[place][1] if row[place][1] in told else _OTHER) for place, name, told in watched)
+        for row in block.rows()
+    )
+
+
+def _count_tails(spec: SweepSpec, case: Case, drawn: bool) -> int:
+    points = 1
+    for entry in spec.when:
+        if _matches(entry, case):
+            axis_blocks = blocks.of_axes(entry.parameters, spec.zip, blocks.silent)
+            points *= prod(block.length for block in axis_blocks)
+            drawn = drawn or bool(blocks.distributions(entry.parameters))
+            case = case | dict.fromkeys(entry.parameters) | _constants(entry.parameters, entry.parameters)
+    return points * (spec.samples if drawn else 1)
+
+
+def completed(spec: SweepSpec, entry: Mapping[str, Json]) -> dict[str, Json]:
+    """An included point, with the constants of the `when` entries that match it taken over."""
+    mentioned = _mentioned(spec)
+    values = dict(entry)
+    case = _constants(spec.parameters, mentioned) | {name: canonical_json(value) for name, value in entry.items()}
+    for each in spec.when:
+        if _matches(each, case):
+            constants = {name: item.value for name, item in each.parameters.items() if isinstance(item, Constant)}
+            values = constants | values
+            case = case | {name: canonical_json(value) for name, value in values.items()}
+    return values
+
+
+def missing(spec: SweepSpec, entry: Mapping[str, Json]) -> list[str]:
+    """The conditional names that an included point must have and has not."""
+    values = completed(spec, entry)
+    case = _constants(spec.parameters, _mentioned(spec)) | {name: canonical_json(each) for name, each in values.items()}
+    active = dict.fromkeys(name for each in spec.when if _matches(each, case) for name in each.parameters)
+    return [name for name in active if name not in values]
+
+
+def exclusive(one: When, other: When) -> bool:
+    """Whether two conditions can never hold together, as far as one name decides it."""
+    return any(
+        not set(map(canonical_json, one.matches[name])) & set(map(canonical_json, other.matches[name]))
+        for name in one.matches.keys() & other.matches.keys()
+    )

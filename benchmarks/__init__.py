@@ -1,0 +1,1 @@
+"""Figures beside their peers, in one run: see README.md here."""

@@ -28,9 +28,9 @@ Notify: TypeAlias = Callable[[], None]
 # A change is told one or two steps after it. The watching thread wakes once a step, about 70 µs of a core each time, so
 # that only what is urgent has short steps: together they cost 0.25 % of a core.
 _REFERENCE_STEP_MS = 40
-_REQUEST_STEP_MS = 100
+_REQUEST_STEP_MS = 200
 _HEAD_STEP_MS = 1000
-_LOOK_AGAIN_MS = 2000
+_LOOK_AGAIN_MS = 5000
 _RETRY_S = 2.0
 _POLL_JITTER = 0.1
 _TICK_S = 1.0

@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from reconciler.core.errors import RepositoryError
+from reconciler.redaction import without_user_info
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_.~+-]+@)?(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(?!/{2})\S.*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]+")
-_USER_INFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]*(?:@[^\s/@]*)*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_IN_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|$)|^[-/]|[/.]$|^@$|^$")
 _NAME_MAX = 250
@@ -33,11 +33,6 @@ class Address:
     def shown(self) -> str:
         """The URL as a person may see it."""
         return without_user_info(self.url)
-
-
-def without_user_info(text: str) -> str:
-    """The text with `scheme://user:password@` in it reduced to `scheme://`."""
-    return _USER_INFO.sub(lambda match: match["scheme"], text)
 
 
 def parse_address(url: str) -> Address:

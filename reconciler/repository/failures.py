@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.errors import RepositoryError
-from reconciler.repository.address import Address, without_user_info
+from reconciler.redaction import redact
+from reconciler.repository.address import Address
 from reconciler.repository.git import Result
 
 _TOLD_MAX = 300
@@ -124,7 +125,7 @@ def branch_not_found(branch: str, branches: Sequence[str], address: Address) -> 
 
 def told(result: Result) -> str:
     """The last thing that git said that is no mere advice, on one line."""
-    lines = [line.strip() for line in without_user_info(result.stderr).splitlines() if line.strip()]
+    lines = [line.strip() for line in redact(result.stderr).splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"fatal:|error:|ssh:|\S+: Permission denied|Host key", line)] or lines
     words = telling[0] if telling else "it said nothing"
     return "".join(character if character.isprintable() else "?" for character in words)[:_TOLD_MAX]

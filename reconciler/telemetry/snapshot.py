@@ -17,7 +17,6 @@ class SweepSnapshot:
 
     tasks      (source, phase) → tasks; waiting tasks have no source: use "" for it
     finished   (source, phase) → tasks that reached this end since the store exists; only ever grows
-    waiting_keys… are not here: ids never become labels
     """
 
     name: SweepName

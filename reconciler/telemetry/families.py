@@ -1,0 +1,158 @@
+"""Snapshot → metric families: pure, rebuilt at each scrape, so that what is gone from the snapshot is gone from the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from reconciler.core.model import Instant, Phase, SourceName
+from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
+
+SWEEPS_MAX = 200
+OTHER = "_other"
+_ENDS = tuple(phase for phase in Phase if phase.ended)
+_PLACED = tuple(phase for phase in Phase if phase is not Phase.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The numbers of one sweep, or of all those beyond the limit."""
+
+    sweep: str
+    desired: int
+    tasks: Mapping[tuple[SourceName, Phase], int]
+    finished: Mapping[tuple[SourceName, Phase], int]
+
+
+def families(snapshot: Snapshot) -> Iterator[Metric]:
+    """All metrics that tell about state, in the order of the page."""
+    shown = sorted(snapshot.sweeps, key=_importance, reverse=True)[:SWEEPS_MAX]
+    folded = sorted(snapshot.sweeps, key=_importance, reverse=True)[SWEEPS_MAX:]
+    rows = [_Row(sweep.name, sweep.desired, sweep.tasks, sweep.finished) for sweep in shown]
+    if folded:
+        rows.append(_other(folded))
+    yield _gauge("metrics_sweeps_limited", 'Sweeps folded into the sweep "_other": there are too many.', len(folded))
+    yield from _of_process(snapshot)
+    yield from _of_sweeps(shown)
+    yield from _of_tasks(rows)
+    yield from _of_sources(snapshot.sources)
+
+
+def _importance(sweep: SweepSnapshot) -> tuple[bool, float, str]:
+    """Sweeps with something active first, then those that changed last."""
+    active = any(count for (_, phase), count in sweep.tasks.items() if phase.active)
+    return active, sweep.changed_at or sweep.created_at or 0.0, sweep.name
+
+
+def _other(sweeps: Iterable[SweepSnapshot]) -> _Row:
+    desired = 0
+    tasks: Counter[tuple[SourceName, Phase]] = Counter()
+    finished: Counter[tuple[SourceName, Phase]] = Counter()
+    for sweep in sweeps:
+        desired += sweep.desired
+        tasks.update(sweep.tasks)
+        finished.update(sweep.finished)
+    return _Row(OTHER, desired, tasks, finished)
+
+
+def _of_process(snapshot: Snapshot) -> Iterator[Metric]:
+    yield _gauge("store_size_bytes", "Size of the state store on disk.", snapshot.store_size_bytes)
+    yield _gauge(
+        "reconcile_last_success_timestamp_seconds",
+        "Unix time at which the last pass without an error ended.",
+        snapshot.last_reconcile_success_at,
+    )
+    yield _gauge(
+        "git_last_fetch_success_timestamp_seconds",
+        "Unix time of the last successful git fetch.",
+        snapshot.last_fetch_success_at,
+    )
+    yield _gauge("workqueue_depth", "Keys that are ready to be reconciled.", snapshot.queue_depth)
+    yield _counter("workqueue_adds", "Keys added to the work queue.", snapshot.queue_adds)
+    yield _counter("workqueue_retries", "Keys put back after a failure.", snapshot.queue_retries)
+    manifests = _labelled("manifests", "Sweep manifests at the fetched revision, by status.", "status")
+    for status, count in (("valid", snapshot.manifests_valid), ("invalid", snapshot.manifests_invalid)):
+        if count is not None:
+            manifests.add_metric([status], count)
+    yield manifests
+
+
+def _of_sweeps(sweeps: Iterable[SweepSnapshot]) -> Iterator[Metric]:
+    info = _labelled("sweep_info", "What a sweep is; the value is always 1.", "sweep", "state")
+    generation = _labelled("sweep_generation", "How often the spec of a sweep has changed.", "sweep")
+    created = _labelled("sweep_created_timestamp_seconds", "Unix time at which a sweep was first seen.", "sweep")
+    changed = _labelled(
+        "sweep_last_progress_timestamp_seconds", "Unix time at which a task of a sweep last changed its state.", "sweep"
+    )
+    for sweep in sweeps:
+        info.add_metric([sweep.name, sweep.state.value], 1)
+        generation.add_metric([sweep.name], sweep.generation)
+        _add_instant(created, sweep.name, sweep.created_at)
+        _add_instant(changed, sweep.name, sweep.changed_at)
+    yield from (info, generation, created, changed)
+
+
+def _of_tasks(rows: Iterable[_Row]) -> Iterator[Metric]:
+    desired = _labelled("sweep_desired_tasks", "Tasks that the manifest asks for.", "sweep")
+    tasks = _labelled("sweep_tasks", "Tasks observed, by source and state.", "sweep", "source", "state")
+    finished = CounterMetricFamily(
+        "reconciler_tasks_finished",
+        "Tasks that reached an end, by result.",
+        labels=["sweep", "source", "result"],
+    )
+    for row in rows:
+        desired.add_metric([row.sweep], row.desired)
+        waiting = sum(count for (_, phase), count in row.tasks.items() if phase is Phase.WAITING)
+        tasks.add_metric([row.sweep, "", Phase.WAITING.value], waiting)
+        for source in _sources(row):
+            for phase in _PLACED:
+                tasks.add_metric([row.sweep, source, phase.value], row.tasks.get((source, phase), 0))
+            for phase in _ENDS:
+                finished.add_metric([row.sweep, source, phase.value], row.finished.get((source, phase), 0))
+    yield from (desired, tasks, finished)
+
+
+def _sources(row: _Row) -> list[SourceName]:
+    """The sources that a sweep uses or used; all their states are told, zeros too."""
+    return sorted({source for source, _ in (*row.tasks, *row.finished) if source})
+
+
+def _of_sources(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
+    info = _labelled("source_info", "What a source is; the value is always 1.", "source", "scheduler")
+    up = _labelled("source_up", "Whether the source answered when it was last asked.", "source")
+    limit = _labelled("source_slots_limit", "Tasks that the source may hold at once.", "source")
+    used = _labelled("source_slots_used", "Tasks that the source holds now.", "source")
+    success = _labelled(
+        "source_last_success_timestamp_seconds", "Unix time of the source's last successful answer.", "source"
+    )
+    for source in sources:
+        info.add_metric([source.name, source.scheduler], 1)
+        limit.add_metric([source.name], source.slots)
+        used.add_metric([source.name], source.used)
+        if source.up is not None:
+            up.add_metric([source.name], float(source.up))
+        _add_instant(success, source.name, source.last_success_at)
+    yield from (info, up, limit, used, success)
+
+
+def _gauge(name: str, text: str, value: float | None) -> GaugeMetricFamily:
+    family = _labelled(name, text)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"reconciler_{name}", text, value=value)
+
+
+def _labelled(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"reconciler_{name}", text, labels=labels)
+
+
+def _add_instant(family: GaugeMetricFamily, name: str, instant: Instant | None) -> None:
+    if instant is not None:
+        family.add_metric([name], instant)

@@ -134,9 +134,146 @@ def diff(desired: Iterable[Wanted], inventory: Iterable[Known], policy: DiffPoli
 
     Both streams must be sorted by task id; of equal points the first counts.
     """
-    raise NotImplementedError
+    rest = iter(inventory)
+    known = next(rest, None)
+    previous = None
+    for wanted in desired:
+        if wanted.task == previous:
+            continue
+        previous = wanted.task
+        while known is not None and known.task < wanted.task:
+            yield _change(None, known, policy)
+            known = next(rest, None)
+        if known is not None and known.task == wanted.task:
+            yield _change(wanted, known, policy)
+            known = next(rest, None)
+        else:
+            yield Change(Verb.ADD, wanted.task, Reason.NEW_POINT, wanted, None)
+    while known is not None:
+        yield _change(None, known, policy)
+        known = next(rest, None)
 
 
 def decide(wanted: bool, known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
     """The diff of one known task; `wanted`: a desired point has its id."""
-    raise NotImplementedError
+    if wanted:
+        verb, reason = _present(known, policy)
+        if verb is Verb.KEEP and not known.standing.desired:
+            verb = Verb.RETURN
+        return verb, reason
+    if known.standing.desired:
+        return _leaving(known, policy)
+    return _left(known, policy)
+
+
+def outcome(known: Known, verb: Verb, reason: Reason, policy: DiffPolicy) -> Known:
+    """What is known of a task once a change to it is applied."""
+    if verb is Verb.LEAVE or (verb is Verb.KEEP and reason is Reason.REMOVAL_FROZEN):
+        return known
+    after = known._replace(standing=_STANDING_AFTER.get(verb, Standing.DESIRED))
+    match verb:
+        case Verb.ADOPT:
+            return after._replace(phase=Phase.SUCCEEDED, digest=policy.digest, cancelling=False)
+        case Verb.RERUN:
+            return after._replace(phase=Phase.WAITING, digest=None, cancelling=False)
+        case Verb.REPLACE | Verb.STOP | Verb.CANCEL:
+            return after._replace(cancelling=True)
+        case _:
+            return after
+
+
+_STANDING_AFTER = {
+    Verb.FREEZE: Standing.FROZEN,
+    Verb.WITHDRAW: Standing.REMOVED,
+    Verb.CANCEL: Standing.REMOVED,
+    Verb.DRAIN: Standing.REMOVED,
+    Verb.FORGET: Standing.REMOVED,
+    Verb.ORPHAN: Standing.ORPHANED,
+}
+
+
+def _change(wanted: Wanted | None, known: Known, policy: DiffPolicy) -> Change:
+    verb, reason = decide(wanted is not None, known, policy)
+    return Change(verb, known.task, reason, wanted, known)
+
+
+def _present(known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
+    """A task that is desired, whatever it was before."""
+    if known.phase.active:
+        return _present_active(known, policy)
+    if known.phase is Phase.SUCCEEDED and known.digest == policy.digest:
+        return Verb.KEEP, Reason.SUCCEEDED
+    if policy.digest in known.succeeded:
+        return Verb.ADOPT, Reason.SUCCEEDED_BEFORE
+    match known.phase:
+        case Phase.SUCCEEDED if policy.update_policy is UpdatePolicy.KEEP:
+            return Verb.KEEP, Reason.SUCCEEDED_OUTDATED
+        case Phase.CANCELLED if policy.state is SweepState.CANCELLED:
+            return Verb.KEEP, Reason.SWEEP_CANCELLED
+        case Phase.CANCELLED:
+            return Verb.RERUN, Reason.CANCELLED
+        case Phase.FAILED | Phase.LOST if known.digest == policy.digest:
+            return Verb.KEEP, Reason.FAILED
+        case Phase.WAITING if known.digest in (None, policy.digest):
+            return Verb.KEEP, Reason.WAITING
+        case _:
+            return Verb.RERUN, Reason.OUTDATED
+
+
+def _present_active(known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
+    if known.cancelling:
+        return Verb.KEEP, Reason.CANCELLING
+    if policy.state is SweepState.CANCELLED:
+        return Verb.STOP, Reason.SWEEP_CANCELLED
+    if known.digest == policy.digest:
+        return Verb.KEEP, Reason.ACTIVE
+    if policy.update_policy is not UpdatePolicy.REPLACE:
+        return Verb.KEEP, Reason.ACTIVE_OUTDATED
+    if policy.freeze:
+        return Verb.KEEP, Reason.REPLACEMENT_FROZEN
+    return Verb.REPLACE, Reason.OUTDATED
+
+
+def _leaving(known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
+    """A desired task whose point is no longer there."""
+    if policy.deletion is None and policy.on_remove is OnRemove.KEEP:
+        verb, reason = _present(known, policy)
+        return verb, Reason.POINT_RETAINED if verb is Verb.KEEP else reason
+    if _frozen(known, policy):
+        verb = Verb.KEEP if known.standing is Standing.FROZEN else Verb.FREEZE
+        return verb, Reason.REMOVAL_FROZEN
+    if known.phase.active:
+        return _removal(policy), _cause(policy)
+    return Verb.WITHDRAW if known.phase is Phase.WAITING else Verb.FORGET, _cause(policy)
+
+
+def _left(known: Known, policy: DiffPolicy) -> tuple[Verb, Reason]:
+    """A task that was removed before; what drains follows a policy that became stricter."""
+    drains = known.phase.active and known.standing is Standing.REMOVED and not known.cancelling
+    if drains and not _frozen(known, policy) and _removal(policy) is not Verb.DRAIN:
+        return _removal(policy), _cause(policy)
+    return Verb.LEAVE, Reason.GONE
+
+
+def _frozen(known: Known, policy: DiffPolicy) -> bool:
+    """Removals wait for approval, except that an explicit `state: Cancelled` cancels what is active."""
+    return policy.freeze and not (known.phase.active and policy.state is SweepState.CANCELLED)
+
+
+def _removal(policy: DiffPolicy) -> Verb:
+    """How an active task leaves."""
+    if policy.state is SweepState.CANCELLED:
+        return Verb.CANCEL
+    match policy.deletion:
+        case DeletionPolicy.CANCEL:
+            return Verb.CANCEL
+        case DeletionPolicy.ORPHAN:
+            return Verb.ORPHAN
+        case DeletionPolicy.DRAIN:
+            return Verb.DRAIN
+        case None:
+            return Verb.CANCEL if policy.on_remove is OnRemove.CANCEL else Verb.DRAIN
+
+
+def _cause(policy: DiffPolicy) -> Reason:
+    return Reason.POINT_REMOVED if policy.deletion is None else Reason.SWEEP_DELETED

@@ -1,120 +1,237 @@
 """Questions to the store; read-only, short, and none of them counts or scans tasks when a daemon's pass asks it.
 
-Not constant: `tasks` (a scan with a bounded result, for people), `plan` and `stage` (in proportion to the points).
+Not constant: `tasks` (a scan with a bounded result, for people), and staging (in proportion to the points).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reconciler.core.diff import Change, DiffPolicy
 from reconciler.core.model import (
-    Attempt, Eid, InstanceId, Instant, Phase, Point, SourceName, SweepName, Task, TaskId, TaskKey,
+    Attempt,
+    Eid,
+    InstanceId,
+    Instant,
+    Phase,
+    Point,
+    SourceName,
+    SweepName,
+    Task,
+    TaskId,
+    TaskKey,
 )
+from reconciler.store import rows
+from reconciler.store.database import Cell, Database, Row
+from reconciler.store.staging import Staging
 from reconciler.store.values import (
-    DiffSummary, EventRow, GenerationRow, InvalidRow, RepositoryRow, SourceRow, SweepRow,
+    DiffSummary,
+    EventRow,
+    GenerationRow,
+    InvalidRow,
+    RepositoryRow,
+    SourceRow,
+    SweepRow,
 )
+
+_QUEUE = f"""
+    SELECT {",".join("t." + column for column in rows.TASK_COLUMNS.split(","))}
+    FROM heads h CROSS JOIN tasks t ON t.sweep = h.sweep AND t.task = h.task
+    WHERE h.sweep = ? AND h.added <= ? AND h.wake
+"""  # noqa: S608
+READY = f"{_QUEUE} = 0.0 ORDER BY h.ordinal, h.task LIMIT ?"
+DUE = f"{_QUEUE} > 0.0 AND h.wake <= ? ORDER BY h.wake, h.ordinal LIMIT ?"
+WAITING = "SELECT coalesce(sum(n), 0) FROM counters WHERE sweep = ? AND phase = 'waiting' AND standing = 'desired'"
+NEXT_WAKE = "SELECT wake FROM heads WHERE sweep = ? AND wake > ? AND added <= ? ORDER BY wake LIMIT 1"
+COUNTS = """
+    SELECT source, phase, sum(n) FROM counters WHERE sweep = ? AND standing IN ('desired', 'frozen') GROUP BY 1, 2
+"""
+ATTEMPT = f"""
+    SELECT s.name, {",".join("a." + column for column in rows.ATTEMPT_COLUMNS.split(","))}
+    FROM attempts a JOIN sweeps s ON s.id = a.sweep WHERE
+"""  # noqa: S608
+OPEN = f"{ATTEMPT} a.open = 1 AND a.source = ?"
+CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
 
 
 class Reader:
     """The store, read-only. Every method raises StoreError when the state cannot be read."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._staging = Staging(database)
+
     @classmethod
     def open(cls, directory: Path) -> Reader:
         """Open `<directory>/state.db` read-only; raises StoreError (NoState when there is none)."""
-        raise NotImplementedError
+        return Reader(Database.read_only(directory))
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._database.close()
+
+    # -- facts beside tasks
 
     def instance(self) -> InstanceId:
         """Which installation this is; drawn once, when the store was made."""
-        raise NotImplementedError
+        return InstanceId(self._database.rows("SELECT instance FROM meta")[0][0])
 
     def repository(self) -> RepositoryRow:
-        raise NotImplementedError
+        row = self._database.row(
+            "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from FROM repository"
+        )
+        return RepositoryRow() if row is None else rows.repository(row)
 
     def sweeps(self) -> list[SweepRow]:
-        """All sweeps by name, with deleted ones that still have active tasks."""
-        raise NotImplementedError
+        """All sweeps by name; deleted ones only while they have active tasks."""
+        sql = f"""
+            SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0 AND (deleted = 0 OR settling = 1 OR EXISTS (
+                SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)) ORDER BY name
+        """  # noqa: S608
+        return [rows.sweep(row) for row in self._database.rows(sql)]
 
     def sweep(self, name: SweepName) -> SweepRow | None:
-        raise NotImplementedError
+        """A sweep, deleted or not; None when nothing of that name was ever accepted."""
+        sql = f"SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE name = ? AND generation > 0"  # noqa: S608
+        row = self._database.row(sql, (name,))
+        return None if row is None else rows.sweep(row)
 
     def invalid(self) -> list[InvalidRow]:
-        raise NotImplementedError
+        """Manifests that are not understood, by path."""
+        return [rows.invalid(row) for row in self._database.rows("SELECT path, sweep, at, errors FROM invalid")]
 
     def generations(self, name: SweepName, limit: int = 50) -> list[GenerationRow]:
         """Newest first."""
-        raise NotImplementedError
+        sql = """
+            SELECT g.generation, g.head, g.at, g.document_digest, g.digest, g.counts, g.frozen
+            FROM generations g JOIN sweeps s ON s.id = g.sweep WHERE s.name = ? ORDER BY g.generation DESC LIMIT ?
+        """
+        return [rows.generation(name, row) for row in self._database.rows(sql, (name, limit))]
+
+    def events(self, sweep: SweepName | None = None, task: TaskId | None = None, limit: int = 100) -> list[EventRow]:
+        """Newest first."""
+        where, args = "", list[Cell]()
+        if sweep is not None:
+            where, args = "WHERE sweep = ?", [sweep]
+        if sweep is not None and task is not None:
+            where, args = "WHERE sweep = ? AND task = ?", [sweep, task]
+        sql = f"SELECT id, at, sweep, task, attempt, reason, message FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return [rows.event(row) for row in self._database.rows(sql, [*args, limit])]
+
+    def sources(self) -> list[SourceRow]:
+        """By name."""
+        return [rows.source(row) for row in self._database.rows("SELECT name, at, state FROM sources ORDER BY name")]
+
+    # -- tasks
 
     def counts(self, name: SweepName) -> Mapping[tuple[SourceName | None, Phase], int]:
         """Desired tasks per source of their newest attempt and phase; only non-zero ones."""
-        raise NotImplementedError
+        found = self._database.rows(COUNTS, (self._of(name)[0],))
+        return {(SourceName(source) if source else None, Phase(phase)): n for source, phase, n in found if n}
 
     def active_counts(self) -> Mapping[tuple[SweepName, SourceName], int]:
         """Active tasks per sweep and source, also those no longer desired (they take a slot); only non-zero ones."""
-        raise NotImplementedError
+        sql = """
+            SELECT s.name, c.source, sum(c.n) FROM counters c JOIN sweeps s ON s.id = c.sweep
+            WHERE c.phase IN ('queued', 'running') AND c.standing <> 'orphaned' GROUP BY 1, 2
+        """
+        return {(SweepName(name), SourceName(source)): n for name, source, n in self._database.rows(sql) if n}
 
     def task(self, key: TaskKey) -> Task | None:
         """A task, desired or not; None when it was never known."""
-        raise NotImplementedError
+        sweep, generation, _ = self._of(key.sweep)
+        sql = f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"  # noqa: S608
+        row = self._database.row(sql, (sweep, key.task, generation))
+        return None if row is None else rows.task(key.sweep, row)
 
-    def tasks(self, name: SweepName, *, phase: Phase | None = None, after: int | None = None, limit: int) -> list[Task]:
-        """Desired tasks in declared order, from the first ordinal beyond `after`."""
-        raise NotImplementedError
+    def tasks(
+        self, name: SweepName, *, phase: Phase | None = None, after: Task | None = None, limit: int
+    ) -> list[Task]:
+        """Desired tasks in declared order; `after`: the last one of the page before."""
+        sweep, generation, _ = self._of(name)
+        place = (-1, "") if after is None else (after.ordinal, after.key.task)
+        sql = f"""
+            SELECT {rows.TASK_COLUMNS} FROM tasks
+            WHERE sweep = ? AND added <= ? AND standing IN ('desired', 'frozen')
+                AND (? IS NULL OR phase = ?) AND (ordinal, task) > (?, ?)
+            ORDER BY ordinal, task LIMIT ?
+        """  # noqa: S608
+        found = self._database.rows(sql, (sweep, generation, phase, phase, *place, limit))
+        return [rows.task(name, row) for row in found]
 
     def find_task(self, name: SweepName, prefix: str, limit: int = 10) -> list[Task]:
-        """Tasks whose id begins with `prefix`, desired or not."""
-        raise NotImplementedError
-
-    def attempts(self, key: TaskKey) -> list[Attempt]:
-        """All attempts of a task, the first one first."""
-        raise NotImplementedError
-
-    def open_attempts(self, source: SourceName) -> list[Attempt]:
-        """Tracked attempts that have not ended."""
-        raise NotImplementedError
-
-    def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:
-        """Those of them that are known."""
-        raise NotImplementedError
-
-    def cancelling(self, source: SourceName, before: Instant) -> list[Attempt]:
-        """Open attempts whose cancellation was intended not after `before`."""
-        raise NotImplementedError
+        """Tasks whose id begins with `prefix`, desired or not, by id."""
+        sweep, generation, _ = self._of(name)
+        sql = f"""
+            SELECT {rows.TASK_COLUMNS} FROM tasks
+            WHERE sweep = ? AND task >= ? AND task < ? AND added <= ? ORDER BY task LIMIT ?
+        """  # noqa: S608
+        found = self._database.rows(sql, (sweep, prefix, prefix + "\x7f", generation, limit))
+        return [rows.task(name, row) for row in found]
 
     def heads(self, name: SweepName, *, limit: int, now: Instant) -> list[Task]:
         """At most `limit` tasks that may start: waiting, desired, not frozen, backoff over; in declared order.
 
-        Empty while a generation's changes are still being applied.
+        Of more than `limit` whose backoff is over, those that wait longest. Empty while a generation's changes are
+        still being applied.
         """
-        raise NotImplementedError
+        sweep, generation, settling = self._of(name)
+        limit = 0 if settling else min(limit, self._database.rows(WAITING, (sweep,))[0][0])
+        if limit <= 0:
+            return []
+        found = self._database.rows(READY, (sweep, generation, limit))
+        found += self._database.rows(DUE, (sweep, generation, now, limit))
+        heads = [rows.task(name, row) for row in found]
+        return sorted(heads, key=lambda task: (task.ordinal, task.key.task))[:limit]
 
     def next_wake(self, name: SweepName, now: Instant) -> Instant | None:
         """The earliest end of a backoff that lies after `now`."""
-        raise NotImplementedError
+        sweep, generation, _ = self._of(name)
+        row = self._database.row(NEXT_WAKE, (sweep, max(now, 0.0), generation))
+        return None if row is None else Instant(row[0])
 
-    def events(self, sweep: SweepName | None = None, task: TaskId | None = None, limit: int = 100) -> list[EventRow]:
-        """Newest first."""
-        raise NotImplementedError
+    # -- attempts
 
-    def sources(self) -> list[SourceRow]:
-        raise NotImplementedError
+    def attempts(self, key: TaskKey) -> list[Attempt]:
+        """All attempts of a task, the first one first."""
+        return self._attempts(f"{ATTEMPT} s.name = ? AND a.task = ? ORDER BY a.number", key)
 
-    # -- staging: the desired points of one sweep, kept in a temporary table of this connection
+    def open_attempts(self, source: SourceName) -> list[Attempt]:
+        """Tracked attempts that have not ended."""
+        return self._attempts(OPEN, (source,))
+
+    def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:
+        """Those of them that are known."""
+        found: dict[Eid, Attempt] = {}
+        for eid in eids:
+            found.update((attempt.eid, attempt) for attempt in self._attempts(f"{ATTEMPT} a.eid = ?", (eid,)))
+        return found
+
+    def cancelling(self, source: SourceName, before: Instant) -> list[Attempt]:
+        """Open attempts whose cancellation was intended (or intended again) not after `before`; the oldest first."""
+        return self._attempts(CANCELLING, (source, before))
+
+    # -- staging: the desired points of one sweep, kept in temporary tables of this connection
 
     def stage(self, name: SweepName, points: Iterable[tuple[int, Point]]) -> Generator[int, None, int]:
-        """Take the points (with their ordinals) in; one chunk per step, yields how many so far, returns how many.
+        """Take the points in, each with its ordinal; one chunk per step, yields how many so far, returns how many.
 
         One sweep at a time: it replaces what was staged before. Nothing is written to the store.
         """
-        raise NotImplementedError
+        return self._staging.stage(name, points)
 
     def changes(self, name: SweepName, policy: DiffPolicy) -> Iterator[Change]:
-        """The diff of the staged points against what is known of the sweep."""
-        raise NotImplementedError
+        """The diff of the staged points (none, for a deletion) against what is known of the sweep."""
+        return self._staging.changes(name, policy)
 
     def summarise(self, name: SweepName, policy: DiffPolicy) -> Generator[int, None, DiffSummary]:
         """The same in numbers; one chunk per step, yields how many tasks so far."""
-        raise NotImplementedError
+        return self._staging.summarise(name, policy)
+
+    def _of(self, name: SweepName) -> Row:
+        """(id, generation in force, settling); an unknown sweep has no tasks."""
+        row = self._database.row("SELECT id, generation, settling FROM sweeps WHERE name = ?", (name,))
+        return (0, 0, 0) if row is None else row
+
+    def _attempts(self, sql: str, args: tuple[Cell, ...]) -> list[Attempt]:
+        return [rows.attempt(row[0], row[1:]) for row in self._database.rows(sql, args)]

@@ -134,8 +134,8 @@ class DiffSummary:
     reasons         tasks per reason
     duplicates      points that were equal to another one
     removed         tasks in the removal set: those that leave, and those whose running attempt is replaced
-    removed_active  those of them that are active and would be cancelled
-    removal_hash    identifies that set, whatever its tasks do meanwhile; "" when it is empty
+    removed_active  those of them whose active attempt would be cancelled or given up
+    removal_hash    identifies that set by its task ids; "" when it is empty
     """
 
     counts: Mapping[Verb, int] = field(default_factory=dict)

@@ -1,19 +1,44 @@
-"""The one writer. Every method is one durable transaction (synchronous=FULL); bulk ones do one per step of a generator."""
+"""The one writer. A method is one durable transaction (synchronous=FULL); bulk ones do one per step of a generator."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from reconciler.core.model import (
-    Attempt, Condition, Eid, InstanceId, Instant, Json, Phase, SourceName, SweepName, Task, TaskKey,
+    Attempt,
+    Commit,
+    Condition,
+    Eid,
+    InstanceId,
+    Instant,
+    Json,
+    Phase,
+    SourceName,
+    SweepName,
+    Task,
+    TaskId,
+    TaskKey,
 )
+from reconciler.store import rows
+from reconciler.store.acceptance import Acceptance
+from reconciler.store.attempts import Batch
+from reconciler.store.database import Database
+from reconciler.store.events import write_events
 from reconciler.store.reader import Reader
 from reconciler.store.values import Accepted, DiffSummary, Draft, Event, RepositoryRow
+
+CHUNK = 2_000
 
 
 class Store(Reader):
     """The store of the daemon. Every method raises StoreError when the state cannot be read or written."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._acceptance = Acceptance(database, self._staging)
 
     @classmethod
     def create(cls, directory: Path, *, instance: InstanceId, at: Instant) -> Store:
@@ -21,7 +46,11 @@ class Store(Reader):
 
         `instance` is kept only when the store is new. Raises StoreError: NetworkFileSystem, NewerState, CorruptState.
         """
-        raise NotImplementedError
+        database = Database.writable(directory)
+        with database.transaction():
+            sql = "INSERT INTO meta (instance, created) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)"
+            database.execute(sql, (instance, at))
+        return Store(database)
 
     # -- acceptance:  stage → prepare → commit; for each sweep alone, whatever happens to others meanwhile
 
@@ -29,88 +58,143 @@ class Store(Reader):
         """Write the diff of the staged points under an inactive generation; the old one stays in force.
 
         One transaction per step, yields how many tasks so far. The summary is that of `draft.policy` without freeze.
-        A crash, or preparing again, discards it.
+        A crash, or preparing again, discards it. With `policy.deletion` nothing needs to be staged.
         """
-        raise NotImplementedError
+        return self._acceptance.prepare(draft)
 
     def commit(self, name: SweepName, *, freeze: bool, at: Instant) -> Generator[int, None, Accepted]:
         """Put the prepared generation in force (the first step: one small transaction), then apply its changes.
 
-        One transaction per step, yields how many changes so far. From the first step on it survives a crash (`recover`).
+        One transaction per step, yields how many changes so far. From the first step on it survives a crash.
+        `freeze`: removals and replacements wait for `release_frozen`.
         """
-        raise NotImplementedError
+        return self._acceptance.commit(name, freeze=freeze, at=at)
 
     def accept(self, draft: Draft, *, freeze: bool, at: Instant) -> Generator[int, None, Accepted]:
         """`prepare` and `commit` in one."""
-        raise NotImplementedError
+        yield from self.prepare(draft)
+        return (yield from self.commit(draft.name, freeze=freeze, at=at))
 
     def abandon(self, name: SweepName) -> Generator[int, None, None]:
-        """Discard what was prepared."""
-        raise NotImplementedError
+        """Discard what was prepared, if anything was."""
+        return self._acceptance.abandon(name)
 
     def recover(self, at: Instant) -> Generator[int, None, None]:
         """After a crash: finish what was in force, discard what was not. To be run before anything else."""
-        raise NotImplementedError
+        return self._acceptance.recover(at)
 
     def release_frozen(self, name: SweepName, at: Instant) -> Generator[int, None, int]:
-        """Apply the removals and replacements that waited for approval; returns how many tasks changed.
+        """Apply the removals and replacements that waited for approval; returns how many tasks were looked at.
 
         (There is no call that drops them: a later generation that has the points again thaws them.)
         """
-        raise NotImplementedError
+        return self._acceptance.release_frozen(name, at)
 
     # -- attempts
 
     def intend(self, attempts: Sequence[Attempt]) -> None:
         """New attempts, before anything is sent: their tasks become queued. One durable transaction for all.
 
-        Raises StoreError EidTaken when an eid or number exists already; then nothing is written.
+        Each attempt's digest is its sweep's (`SweepRow.policy.digest`). Raises StoreError, and writes nothing:
+        NotWaiting when a task may not start, NumberTaken when the number or the eid was given before.
         """
-        raise NotImplementedError
+        with self._database.transaction():
+            batch = Batch(self._database)
+            for attempt in attempts:
+                batch.intend(attempt)
+            batch.flush()
 
     def record(self, pairs: Sequence[tuple[Attempt, Task]], at: Instant, events: Sequence[Event] = ()) -> None:
         """Save what was learned: the attempt's new value and its task's. Idempotent.
 
         A recorded success is final; the task is saved only from its newest attempt; an intended cancellation stays.
         A task that ended while its spec changed, or that was cancelled and is desired, goes on as `core.diff` decides.
+        Of the task only phase, reason, failures, uncounted, not_before and scale are taken.
         """
-        raise NotImplementedError
+        with self._database.transaction():
+            batch = Batch(self._database)
+            for attempt, task in pairs:
+                batch.record(attempt, task, at)
+            batch.flush()
+            write_events(self._database, events, at)
 
     def intend_cancel(self, eids: Iterable[Eid], reason: str, at: Instant) -> None:
         """Mark open attempts as to be cancelled; those marked already keep their reason, and `cancel_at` is renewed."""
-        raise NotImplementedError
+        with self._database.transaction():
+            batch = Batch(self._database)
+            for eid in eids:
+                batch.cancel(eid, reason, at)
+            batch.flush()
 
     def reset(
         self, name: SweepName, tasks: Iterable[TaskKey] | None, *, phases: Sequence[Phase], reason: str, at: Instant
     ) -> Generator[int, None, int]:
-        """Let desired tasks (None: all of the sweep) in one of the ended `phases` wait again, with a fresh budget.
+        """Let desired tasks (None: all of the sweep) in one of `phases` wait again, with a fresh budget.
 
-        Succeeded ones are never reset. Returns how many were.
+        Active and succeeded ones are never reset. Yields and returns how many were.
         """
-        raise NotImplementedError
+        done = 0
+        stream = self._identities(name) if tasks is None else iter([key.task for key in tasks if key.sweep == name])
+        while chunk := list(islice(stream, CHUNK)):
+            with self._database.transaction():
+                batch = Batch(self._database)
+                done += sum(batch.reset(TaskKey(name, task), phases, reason, at) for task in chunk)
+                batch.flush()
+            yield done
+        return done
 
     # -- facts beside tasks
 
-    def set_repository(self, row: RepositoryRow) -> None: ...
+    def set_repository(self, row: RepositoryRow) -> None:
+        """Remember what is known of the repository."""
+        values = asdict(row)
+        columns = ",".join(values)
+        sql = f"INSERT OR REPLACE INTO repository (id,{columns}) VALUES (1{',?' * len(values)})"  # noqa: S608
+        with self._database.transaction():
+            self._database.execute(sql, list(values.values()))
 
     def set_invalid(
         self, path: str, sweep: SweepName | None, errors: Sequence[Mapping[str, Json]], at: Instant
     ) -> None:
         """Remember why a manifest is not understood."""
+        sql = "INSERT OR REPLACE INTO invalid (path, sweep, at, errors) VALUES (?, ?, ?, ?)"
+        with self._database.transaction():
+            self._database.execute(sql, (path, sweep, at, rows.dump(errors)))
 
-    def clear_invalid(self, path: str) -> None: ...
+    def clear_invalid(self, path: str) -> None:
+        """The manifest is understood again, or gone."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM invalid WHERE path = ?", (path,))
 
-    def set_path(self, name: SweepName, path: str, commit: str) -> None:
+    def set_path(self, name: SweepName, path: str, commit: Commit) -> None:
         """The manifest moved, and nothing else changed."""
+        with self._database.transaction():
+            self._database.execute("UPDATE sweeps SET path = ?, head = ? WHERE name = ?", (path, commit, name))
 
     def set_status(self, name: SweepName, conditions: Sequence[Condition], holds: Json) -> bool:
         """Written only when changed; returns whether it was."""
-        raise NotImplementedError
+        new = (rows.dump([asdict(each) for each in conditions]), rows.dump(holds))
+        if self._database.row("SELECT conditions, holds FROM sweeps WHERE name = ?", (name,)) in (None, new):
+            return False
+        with self._database.transaction():
+            self._database.execute("UPDATE sweeps SET conditions = ?, holds = ? WHERE name = ?", (*new, name))
+        return True
 
-    def set_source(self, name: SourceName, state: Json, at: Instant) -> None: ...
+    def set_source(self, name: SourceName, state: Json, at: Instant) -> None:
+        """The last known state of a source."""
+        with self._database.transaction():
+            sql = "INSERT OR REPLACE INTO sources (name, at, state) VALUES (?, ?, ?)"
+            self._database.execute(sql, (name, at, rows.dump(state)))
 
-    def add_events(self, events: Sequence[Event], at: Instant) -> None: ...
+    def add_events(self, events: Sequence[Event], at: Instant) -> None:
+        """Append events that belong to no other write."""
+        with self._database.transaction():
+            write_events(self._database, events, at)
 
-    def drop_sweep(self, name: SweepName) -> Generator[int, None, None]:
-        """Forget a deleted sweep that has no active tasks (its attempts' numbers stay known: see `attempts`)."""
-        raise NotImplementedError
+    def _identities(self, name: SweepName) -> Iterator[TaskId]:
+        """The sweep's tasks by id, page by page."""
+        last = ""
+        sql = "SELECT task FROM tasks WHERE sweep = ? AND task > ? ORDER BY task LIMIT ?"
+        while page := self._database.rows(sql, (self._of(name)[0], last, CHUNK)):
+            last = page[-1][0]
+            yield from (task for (task,) in page)

@@ -1,0 +1,192 @@
+"""Attempts and the tasks that follow them, inside one transaction.
+
+`Batch` reads each task once, keeps its newest row, and lets the ledger move counters and heads; several changes of one
+task in a batch see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reconciler.core.diff import Standing, Verb, decide
+from reconciler.core.errors import StoreError
+from reconciler.core.model import Attempt, Eid, Instant, Phase, SweepName, Task, TaskId, TaskKey
+from reconciler.store import rows
+from reconciler.store.database import Database
+from reconciler.store.events import write_events
+from reconciler.store.ledger import Ledger
+from reconciler.store.rows import TaskRow
+from reconciler.store.settle import Sweep, fresh, sweep_of, touch, transition
+from reconciler.store.values import Event
+
+_TASK = f"SELECT {rows.STATE_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"  # noqa: S608
+_ATTEMPT = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sweep = ? AND task = ? AND number = ?"  # noqa: S608
+_COLUMNS = rows.ATTEMPT_COLUMNS.split(",")
+_INSERT = f"INSERT INTO attempts ({rows.ATTEMPT_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UPDATE = f"{_INSERT} ON CONFLICT (sweep, task, number) DO UPDATE SET " + ",".join(
+    f"{column} = excluded.{column}" for column in _COLUMNS[4:]
+)
+
+
+_OPEN = """
+    SELECT s.name, a.task, a.number, a.cancel FROM attempts a JOIN sweeps s ON s.id = a.sweep
+    WHERE a.eid = ? AND a.open = 1
+"""
+
+
+class Batch:
+    """The changes of one transaction; `flush` before it commits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ledger = Ledger(database)
+        self._sweeps: dict[SweepName, Sweep] = {}
+        self._tasks: dict[TaskKey, TaskRow] = {}
+        self._events: list[tuple[Instant, Event]] = []
+
+    def intend(self, attempt: Attempt) -> None:
+        """A waiting task becomes queued."""
+        key = attempt.key.task_key
+        sweep, row = self._sweep(key.sweep), self._task(key)
+        if row.phase is not Phase.WAITING or row.standing is not Standing.DESIRED:
+            raise StoreError("NotWaiting", f"{key.sweep}/{key.task} may not start: it is {row.phase}, {row.standing}")
+        taken = self._database.row("SELECT 1 FROM attempts WHERE eid = ?", (attempt.eid,))
+        if attempt.key.number <= row.attempts or taken:
+            message = f"attempt {attempt.key.number} of {key.sweep}/{key.task} was given before"
+            raise StoreError("NumberTaken", message, hint="take the next number")
+        self._database.execute(_INSERT, rows.attempt_cells(sweep.id, attempt, tracked=True))
+        budget = row if row.digest == attempt.digest else fresh(row, "")
+        after = budget._replace(
+            phase=attempt.phase,
+            digest=attempt.digest,
+            cancelling=False,
+            reason="",
+            attempts=attempt.key.number,
+            not_before=None,
+            source=attempt.source,
+        )
+        self._save(key, row, after)
+        self._note(attempt, "Intended", f"on {attempt.source}", attempt.intended_at)
+
+    def record(self, attempt: Attempt, task: Task, at: Instant) -> None:
+        """What was learned of an attempt, and what it means for its task."""
+        key = attempt.key.task_key
+        sweep, row = self._sweep(key.sweep), self._task(key)
+        stored = self._stored(sweep, attempt)
+        if stored is not None:
+            if stored.cancel:
+                attempt = replace(attempt, cancel=stored.cancel, cancel_at=stored.cancel_at)
+            if _final(stored, attempt):
+                return
+        newest = attempt.key.number >= row.attempts
+        tracked = newest and row.standing is not Standing.ORPHANED
+        if stored != attempt:
+            self._database.execute(_UPDATE, rows.attempt_cells(sweep.id, attempt, tracked=tracked))
+        after = self._learned(row, attempt, task) if newest else row
+        if attempt.phase is Phase.SUCCEEDED:
+            after = after._replace(succeeded=rows.with_digest(after.succeeded, attempt.digest))
+        self._save(key, row, self._judged(sweep, after))
+        if stored is None or stored.phase is not attempt.phase:
+            reason = attempt.reason or attempt.phase.value.capitalize()
+            self._note(attempt, reason, attempt.message or attempt.phase.value, at)
+
+    def cancel(self, eid: Eid, reason: str, at: Instant) -> None:
+        """An open attempt is to be cancelled."""
+        found = self._database.row(_OPEN, (eid,))
+        if found is None:
+            return
+        name, task, number, before = found
+        sql = "UPDATE attempts SET cancel = ?, cancel_at = ? WHERE eid = ?"
+        self._database.execute(sql, (before or reason, at, eid))
+        key = TaskKey(SweepName(name), TaskId(task))
+        row = self._task(key)
+        if number == row.attempts:
+            self._save(key, row, row._replace(cancelling=row.phase.active))
+        if not before:
+            self._events.append(
+                (at, Event(reason=reason, message="cancelling", sweep=key.sweep, task=key.task, attempt=number))
+            )
+
+    def reset(self, key: TaskKey, phases: Sequence[Phase], reason: str, at: Instant) -> bool:
+        """A desired task waits again; returns whether it does."""
+        row = self._find(key)
+        if row is None or row.phase not in phases or not row.standing.desired:
+            return False
+        if row.phase.active or row.phase is Phase.SUCCEEDED:
+            return False
+        self._save(key, row, fresh(row, reason)._replace(phase=Phase.WAITING, digest=None))
+        event = Event(reason=reason, message="waiting again, with a fresh budget", sweep=key.sweep, task=key.task)
+        self._events.append((at, event))
+        return True
+
+    def flush(self) -> None:
+        """To be called once, at the end."""
+        self._ledger.flush()
+        for at in sorted({at for at, _ in self._events}):
+            write_events(self._database, [event for when, event in self._events if when == at], at)
+
+    def _learned(self, row: TaskRow, attempt: Attempt, task: Task) -> TaskRow:
+        return row._replace(
+            phase=task.phase,
+            digest=attempt.digest,
+            cancelling=task.phase.active and attempt.cancel != "",
+            reason=task.reason,
+            attempts=attempt.key.number,
+            failures=task.failures,
+            uncounted=task.uncounted,
+            not_before=task.not_before,
+            source=attempt.source,
+            scale=rows.dump(task.scale),
+        )
+
+    def _judged(self, sweep: Sweep, row: TaskRow) -> TaskRow:
+        """A task that is no longer active goes on as the spec in force says, which may be younger than its attempt."""
+        if sweep.policy is None or row.phase.active or row.standing is not Standing.DESIRED:
+            return row
+        verb, reason = decide(True, row.known, sweep.policy)
+        return transition(row, verb, reason, sweep.policy) if verb in (Verb.RERUN, Verb.ADOPT) else row
+
+    def _save(self, key: TaskKey, before: TaskRow, after: TaskRow) -> None:
+        sweep = self._sweep(key.sweep)
+        self._ledger.save(sweep.id, before, after)
+        self._tasks[key] = after
+        touch(self._database, sweep, after)
+
+    def _stored(self, sweep: Sweep, attempt: Attempt) -> Attempt | None:
+        found = self._database.row(_ATTEMPT, (sweep.id, attempt.key.task, attempt.key.number))
+        return None if found is None else rows.attempt(sweep.name, found)
+
+    def _sweep(self, name: SweepName) -> Sweep:
+        if name not in self._sweeps:
+            sweep = sweep_of(self._database, name)
+            if sweep is None:
+                raise StoreError("UnknownSweep", f"there is no sweep {name}", hint="this is a defect: please report it")
+            self._sweeps[name] = sweep
+        return self._sweeps[name]
+
+    def _find(self, key: TaskKey) -> TaskRow | None:
+        if key not in self._tasks:
+            sweep = self._sweep(key.sweep)
+            found = self._database.row(_TASK, (sweep.id, key.task, sweep.generation))
+            if found is None:
+                return None
+            self._tasks[key] = rows.task_row(found)
+        return self._tasks[key]
+
+    def _task(self, key: TaskKey) -> TaskRow:
+        row = self._find(key)
+        if row is None:
+            raise StoreError("UnknownTask", f"there is no task {key.sweep}/{key.task}", hint="run `reconciler rebuild`")
+        return row
+
+    def _note(self, attempt: Attempt, reason: str, message: str, at: Instant) -> None:
+        sweep, task, number = attempt.key
+        self._events.append((at, Event(reason=reason, message=message, sweep=sweep, task=task, attempt=number)))
+
+
+def _final(stored: Attempt, learned: Attempt) -> bool:
+    """A success is never changed, an end never taken back, and a replay changes nothing."""
+    if not stored.phase.ended:
+        return False
+    return stored.phase is Phase.SUCCEEDED or not learned.phase.ended or stored == learned

@@ -1,0 +1,297 @@
+"""Row ↔ value: the only place that knows in which order columns come.
+
+`TaskRow` is the part of a task that changes; ledger, acceptance and writer move it as one value, so that a task is
+always saved whole and the counters can be moved by the difference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import NamedTuple
+
+from reconciler.core.diff import DiffPolicy, Known, Reason, Standing, Verb
+from reconciler.core.model import (
+    Attempt,
+    AttemptKey,
+    Condition,
+    ConditionStatus,
+    DeletionPolicy,
+    Digest,
+    Eid,
+    FailureClass,
+    HostIdentity,
+    OnRemove,
+    Phase,
+    Resources,
+    SourceName,
+    SweepName,
+    SweepState,
+    Task,
+    TaskId,
+    TaskKey,
+    UpdatePolicy,
+)
+from reconciler.store.database import Cell, Row
+from reconciler.store.values import (
+    DiffSummary,
+    Draft,
+    EventRow,
+    GenerationRow,
+    InvalidRow,
+    RepositoryRow,
+    SourceRow,
+    SweepRow,
+)
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def dump(value: object) -> str:
+    """Compact JSON; mappings keep their order."""
+    return _encode(value)
+
+
+# ---------------------------------------------------------------------------------------------- tasks
+
+_MUTABLE = (
+    "ordinal,standing,phase,digest,cancelling,succeeded,reason,attempts,failures,uncounted,not_before,source,scale"
+)
+TASK_COLUMNS = f"task,added,replicate,parameters,{_MUTABLE}"
+STATE_COLUMNS = f"task,added,{_MUTABLE}"
+KNOWN_COLUMNS = "task,ordinal,standing,phase,digest,cancelling,succeeded"
+
+
+class TaskRow(NamedTuple):
+    """STATE_COLUMNS: a task without what never changes. `succeeded`: digests, separated by blanks."""
+
+    task: TaskId
+    added: int
+    ordinal: int
+    standing: Standing
+    phase: Phase
+    digest: Digest | None
+    cancelling: bool
+    succeeded: str
+    reason: str
+    attempts: int
+    failures: int
+    uncounted: int
+    not_before: float | None
+    source: SourceName | None
+    scale: str
+
+    @property
+    def known(self) -> Known:
+        """As the diff sees it."""
+        return Known(
+            self.task, self.ordinal, self.standing, self.phase, self.digest, self.cancelling, _digests(self.succeeded)
+        )
+
+    @property
+    def tracked(self) -> bool:
+        """It has an active attempt that is looked after."""
+        return self.phase.active and self.standing is not Standing.ORPHANED
+
+
+def task_row(row: Row) -> TaskRow:
+    """From STATE_COLUMNS."""
+    task, added, ordinal, standing, phase, digest, cancelling, *rest = row
+    return TaskRow(task, added, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), *rest)
+
+
+def known(row: Row) -> Known:
+    """From KNOWN_COLUMNS."""
+    task, ordinal, standing, phase, digest, cancelling, succeeded = row
+    return Known(task, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), _digests(succeeded))
+
+
+def task(sweep: SweepName, row: Row) -> Task:
+    """From TASK_COLUMNS."""
+    identity, _, replicate, parameters, *state = row
+    ordinal, standing, phase, digest, _, _, reason, attempts, failures, uncounted, not_before, source, scale = state
+    return Task(
+        key=TaskKey(sweep, identity),
+        ordinal=ordinal,
+        replicate=replicate,
+        parameters=json.loads(parameters),
+        phase=_PHASES[phase],
+        reason=Reason.REMOVAL_FROZEN if _STANDINGS[standing] is Standing.FROZEN else reason,
+        desired=_STANDINGS[standing].desired,
+        attempts=attempts,
+        failures=failures,
+        uncounted=uncounted,
+        digest=digest,
+        not_before=not_before,
+        source=source,
+        scale=json.loads(scale),
+    )
+
+
+def with_digest(succeeded: str, digest: Digest) -> str:
+    """The digests with one more."""
+    return succeeded if digest in succeeded.split() else f"{succeeded} {digest}".lstrip()
+
+
+def _digests(text: str) -> frozenset[Digest]:
+    return frozenset(Digest(each) for each in text.split()) if text else _NO_DIGESTS
+
+
+_NO_DIGESTS: frozenset[Digest] = frozenset()
+_PHASES = {phase.value: phase for phase in Phase}
+_STANDINGS = {standing.value: standing for standing in Standing}
+
+# ---------------------------------------------------------------------------------------------- attempts
+
+ATTEMPT_COLUMNS = (
+    "sweep,task,number,eid,open,source,digest,phase,home,resources,intended_at,accepted_at,started_at,ended_at,"
+    "nonce,gpus,reason,message,failure,exit_code,signal,cpu_s,max_rss_mib,cancel,cancel_at,directory"
+)
+
+
+def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell, ...]:
+    """To ATTEMPT_COLUMNS."""
+    return (
+        sweep, attempt.key.task, attempt.key.number, attempt.eid, tracked and attempt.phase.active,
+        attempt.source, attempt.digest, attempt.phase, dump(asdict(attempt.home)), dump(asdict(attempt.resources)),
+        attempt.intended_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
+        attempt.nonce, dump(attempt.gpus), attempt.reason, attempt.message, attempt.failure, attempt.exit_code,
+        attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel, attempt.cancel_at, attempt.directory,
+    )  # fmt: skip
+
+
+def attempt(name: SweepName, row: Row) -> Attempt:
+    """From ATTEMPT_COLUMNS; the sweep's name stands for its number."""
+    _, task_id, number, eid, _, source, digest, phase, home, resources, *rest = row
+    intended_at, accepted_at, started_at, ended_at, nonce, gpus, reason, message, failure, *rest = rest
+    exit_code, signal, cpu_s, max_rss_mib, cancel, cancel_at, directory = rest
+    return Attempt(
+        key=AttemptKey(name, task_id, number),
+        eid=Eid(eid),
+        source=source,
+        digest=digest,
+        phase=_PHASES[phase],
+        home=HostIdentity(**json.loads(home)),
+        resources=Resources(**json.loads(resources)),
+        intended_at=intended_at,
+        accepted_at=accepted_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        nonce=nonce,
+        gpus=tuple(json.loads(gpus)),
+        reason=reason,
+        message=message,
+        failure=None if failure is None else FailureClass(failure),
+        exit_code=exit_code,
+        signal=signal,
+        cpu_s=cpu_s,
+        max_rss_mib=max_rss_mib,
+        cancel=cancel,
+        cancel_at=cancel_at,
+        directory=directory,
+    )
+
+
+# ---------------------------------------------------------------------------------------------- sweeps and the rest
+
+SWEEP_COLUMNS = (
+    "name,generation,path,head,document,document_digest,pin,policy,accepted_at,deleted,frozen,settling,conditions,holds"
+)
+
+
+def sweep(row: Row) -> SweepRow:
+    """From SWEEP_COLUMNS."""
+    name, generation, path, head, document, document_digest, pin, policy_text, *rest = row
+    accepted_at, deleted, frozen, settling, conditions, holds = rest
+    return SweepRow(
+        name=name,
+        generation=generation,
+        path=path,
+        commit=head,
+        document=document,
+        document_digest=document_digest,
+        pin=pin,
+        policy=None if policy_text is None else policy(policy_text),
+        accepted_at=accepted_at,
+        deleted=bool(deleted),
+        frozen=frozen,
+        settling=bool(settling),
+        conditions=tuple(_condition(each) for each in json.loads(conditions)),
+        holds=json.loads(holds),
+    )
+
+
+def policy_text(value: DiffPolicy) -> str:
+    return dump(asdict(value))
+
+
+def policy(text: str) -> DiffPolicy:
+    raw = json.loads(text)
+    return DiffPolicy(
+        digest=Digest(raw["digest"]),
+        state=SweepState(raw["state"]),
+        update_policy=UpdatePolicy(raw["update_policy"]),
+        on_remove=OnRemove(raw["on_remove"]),
+        deletion=None if raw["deletion"] is None else DeletionPolicy(raw["deletion"]),
+        freeze=raw["freeze"],
+    )
+
+
+def _condition(raw: Mapping[str, str]) -> Condition:
+    return Condition(
+        type=raw["type"], status=ConditionStatus(raw["status"]), reason=raw["reason"], message=raw["message"]
+    )
+
+
+def draft_text(draft: Draft, summary: DiffSummary) -> str:
+    return dump({"draft": asdict(draft), "summary": asdict(summary)})
+
+
+def draft(text: str) -> tuple[Draft, DiffSummary]:
+    raw = json.loads(text)
+    raw["draft"]["policy"] = policy(dump(raw["draft"]["policy"]))
+    raw["summary"]["counts"] = {Verb(verb): n for verb, n in raw["summary"]["counts"].items()}
+    return Draft(**raw["draft"]), DiffSummary(**raw["summary"])
+
+
+def generation(name: SweepName, row: Row) -> GenerationRow:
+    number, head, at, document_digest, digest, counts, frozen = row
+    return GenerationRow(
+        sweep=name,
+        generation=number,
+        commit=head,
+        at=at,
+        document_digest=document_digest,
+        digest=digest,
+        counts={Verb(verb): n for verb, n in json.loads(counts).items()},
+        frozen=bool(frozen),
+    )
+
+
+def repository(row: Row) -> RepositoryRow:
+    accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from = row
+    return RepositoryRow(
+        accepted=accepted,
+        tree=tree,
+        fetched=fetched,
+        checked_at=checked_at,
+        error_reason=error_reason,
+        error_message=error_message,
+        rewritten_from=rewritten_from,
+    )
+
+
+def event(row: Row) -> EventRow:
+    identity, at, name, task_id, number, reason, message = row
+    return EventRow(id=identity, at=at, sweep=name, task=task_id, attempt=number, reason=reason, message=message)
+
+
+def source(row: Row) -> SourceRow:
+    name, at, state = row
+    return SourceRow(name=name, at=at, state=json.loads(state))
+
+
+def invalid(row: Row) -> InvalidRow:
+    path, name, at, errors = row
+    return InvalidRow(path=path, sweep=name, at=at, errors=json.loads(errors))

@@ -1,0 +1,108 @@
+"""The tables, and how an older file becomes a newer one: MIGRATIONS[n] leads from user_version n to n + 1.
+
+Three orders make the store quick, each written by appending or in proportion to changes:
+
+    tasks    by (sweep, task): what a diff merges with, and what an acceptance appends to
+    heads    by (sweep, wake, ordinal): exactly the tasks that may start, wake 0.0 = now, else the end of a backoff
+    counters instead of COUNT: moved by every transition, in its own transaction
+
+`tasks.added` is the generation that brought the row: one beyond `sweeps.generation` is invisible until that flips.
+`changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force.
+`attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
+No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
+"""
+
+from __future__ import annotations
+
+FIRST = """
+CREATE TABLE meta (instance TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE repository (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    accepted TEXT, tree TEXT, fetched TEXT, checked_at REAL,
+    error_reason TEXT NOT NULL, error_message TEXT NOT NULL, rewritten_from TEXT
+);
+CREATE TABLE invalid (path TEXT PRIMARY KEY, sweep TEXT, at REAL NOT NULL, errors TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sources (name TEXT PRIMARY KEY, at REAL NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL DEFAULT 0,
+    path TEXT NOT NULL,
+    head TEXT,
+    document TEXT NOT NULL DEFAULT '',
+    document_digest TEXT NOT NULL DEFAULT '',
+    pin TEXT,
+    policy TEXT,
+    accepted_at REAL,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    frozen TEXT NOT NULL DEFAULT '',
+    settling INTEGER NOT NULL DEFAULT 0,
+    preparing INTEGER,
+    draft TEXT,
+    conditions TEXT NOT NULL DEFAULT '[]',
+    holds TEXT NOT NULL DEFAULT 'null'
+);
+CREATE TABLE generations (
+    sweep INTEGER NOT NULL REFERENCES sweeps, generation INTEGER NOT NULL,
+    head TEXT NOT NULL, at REAL NOT NULL, document_digest TEXT NOT NULL, digest TEXT NOT NULL,
+    counts TEXT NOT NULL, frozen INTEGER NOT NULL,
+    PRIMARY KEY (sweep, generation)
+) WITHOUT ROWID;
+
+CREATE TABLE tasks (
+    sweep INTEGER NOT NULL REFERENCES sweeps, task TEXT NOT NULL, added INTEGER NOT NULL,
+    replicate INTEGER NOT NULL, parameters TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    standing TEXT NOT NULL DEFAULT 'desired',
+    phase TEXT NOT NULL DEFAULT 'waiting',
+    digest TEXT,
+    cancelling INTEGER NOT NULL DEFAULT 0,
+    succeeded TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    uncounted INTEGER NOT NULL DEFAULT 0,
+    not_before REAL,
+    source TEXT,
+    scale TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (sweep, task)
+) WITHOUT ROWID;
+CREATE INDEX tasks_frozen ON tasks (sweep, task) WHERE standing = 'frozen';
+CREATE TABLE heads (
+    sweep INTEGER NOT NULL, wake REAL NOT NULL, ordinal INTEGER NOT NULL, task TEXT NOT NULL, added INTEGER NOT NULL,
+    PRIMARY KEY (sweep, wake, ordinal, task)
+) WITHOUT ROWID;
+CREATE TABLE counters (
+    sweep INTEGER NOT NULL, source TEXT NOT NULL, phase TEXT NOT NULL, standing TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (sweep, source, phase, standing)
+) WITHOUT ROWID;
+CREATE TABLE changes (
+    sweep INTEGER NOT NULL, task TEXT NOT NULL, wanted INTEGER NOT NULL, ordinal INTEGER,
+    PRIMARY KEY (sweep, task)
+) WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    sweep INTEGER NOT NULL, task TEXT NOT NULL, number INTEGER NOT NULL,
+    eid TEXT NOT NULL UNIQUE, open INTEGER NOT NULL,
+    source TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL, home TEXT NOT NULL, resources TEXT NOT NULL,
+    intended_at REAL NOT NULL, accepted_at REAL, started_at REAL, ended_at REAL,
+    nonce TEXT, gpus TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, failure TEXT,
+    exit_code INTEGER, signal INTEGER, cpu_s REAL, max_rss_mib REAL,
+    cancel TEXT NOT NULL, cancel_at REAL, directory TEXT NOT NULL,
+    PRIMARY KEY (sweep, task, number),
+    FOREIGN KEY (sweep, task) REFERENCES tasks
+) WITHOUT ROWID;
+CREATE INDEX attempts_open ON attempts (source) WHERE open = 1;
+CREATE INDEX attempts_open_of ON attempts (sweep, task) WHERE open = 1;
+CREATE INDEX attempts_cancelling ON attempts (source, cancel_at) WHERE open = 1 AND cancel <> '';
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
+    sweep TEXT, task TEXT, attempt INTEGER, reason TEXT NOT NULL, message TEXT NOT NULL
+);
+CREATE INDEX events_of ON events (sweep, task);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST,)
+"""Forward only; a published one is never edited."""

@@ -50,11 +50,11 @@ clean:  ## remove all that these commands made, .venv included
 
 $(BIN)/python:
 	@python=$$(.ci/python) && echo "making .venv with $$python" && "$$python" -m venv --clear .venv
-	@$(PIP) install --upgrade 'pip>=25.1'  # the first with --group
 
 $(RUNTIME): pyproject.toml | $(BIN)/python
 	@echo "installing what the reconciler needs into .venv"
-	@$(PIP) install 'pip>=25.1' && $(PIP) install --editable .
+	@$(PIP) install 'pip>=25.1'  # the first with --group
+	@$(PIP) install --editable .
 	@touch $@
 
 $(DEV): pyproject.toml $(RUNTIME)

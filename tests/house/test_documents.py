@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -48,3 +49,14 @@ def test_links_between_documents_lead_somewhere():
         if not (document.parent / target).exists()
     ]
     assert not broken, "\n".join(broken)
+
+
+def test_the_guide_for_contributors_names_each_layer_and_each_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    layers = {part for row in project["tool"]["importlinter"]["contracts"][0]["layers"] for part in row.split(" | ")}
+    packages = {re.split(r"[><=~]", line)[0] for line in project["project"]["dependencies"]}
+
+    missing = [layer for layer in sorted(layers) if f"`{layer}`" not in guide]
+    missing += [package for package in sorted(packages) if f"| {package} |" not in guide]
+    assert not missing, "\n".join(missing)

@@ -7,11 +7,10 @@ import re
 HIDDEN = "***"
 
 _USER_INFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]*@")
-_SECRET_NAME = (
-    r"[A-Za-z0-9_-]*(?:password|passwd|secret|token|credential|api_?key|private_?key|access_?key)[A-Za-z0-9_-]*"
-)
-_NAMED = re.compile(rf"(?i)(?P<name>\b{_SECRET_NAME})(?P<is>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;&]+)")
-_NAME = re.compile(rf"(?i){_SECRET_NAME}")
+_WORDS = "password|passwd|secret|token|credential|api_?key|private_?key|access_?key"
+_LIKE_A_SECRET = rf"[A-Za-z0-9_-]*(?:{_WORDS})[A-Za-z0-9_-]*"
+_NAMED = re.compile(rf"(?i)(?P<name>\b{_LIKE_A_SECRET})(?P<is>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;&]+)")
+_NAME = re.compile(rf"(?i){_LIKE_A_SECRET}")
 _BEARER = re.compile(r"(?i)(?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
 
 

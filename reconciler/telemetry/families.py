@@ -1,4 +1,4 @@
-"""Snapshot → metric families: pure, rebuilt at each scrape, so that what is gone from the snapshot is gone from the page."""
+"""Snapshot → metric families: pure, made anew at each scrape: what left the snapshot leaves the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapsho
 
 SWEEPS_MAX = 200
 OTHER = "_other"
-_ENDS = tuple(phase for phase in Phase if phase.ended)
-_PLACED = tuple(phase for phase in Phase if phase is not Phase.WAITING)
+_ENDS: tuple[Phase, ...] = tuple(phase for phase in Phase if phase.ended)
+_PLACED: tuple[Phase, ...] = tuple(phase for phase in Phase if phase is not Phase.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def _of_tasks(rows: Iterable[_Row]) -> Iterator[Metric]:
         for source in _sources(row):
             for phase in _PLACED:
                 tasks.add_metric([row.sweep, source, phase.value], row.tasks.get((source, phase), 0))
-            for phase in _ENDS:
-                finished.add_metric([row.sweep, source, phase.value], row.finished.get((source, phase), 0))
+            for end in _ENDS:
+                finished.add_metric([row.sweep, source, end.value], row.finished.get((source, end), 0))
     yield from (desired, tasks, finished)
 
 

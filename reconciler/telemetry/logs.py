@@ -1,8 +1,8 @@
 """Structured logs: a constant message and key=value fields (`log.info("started", extra={"sweep": name})`).
 
-On a terminal they are for a person; as JSON lines for machines. Under journald each line carries its severity. Whatever is
-logged, passwords in URLs and values of fields with a secret's name are taken out at the last moment, and a line stays one
-line.
+On a terminal they are for a person; as JSON lines for machines. Under journald each line carries its severity. Whatever
+is logged, passwords in URLs and values of fields with a secret's name are taken out at the last moment, and a line
+stays one line.
 """
 
 from __future__ import annotations

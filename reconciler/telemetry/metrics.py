@@ -1,7 +1,8 @@
 """The Prometheus registry of one daemon: counters of this process, and families made of the newest snapshot.
 
-Labels come from closed sets or the operator's configuration; the one text of a user is the sweep's name, which its pattern
-bounds. Every child of a closed set exists from the start at 0, because `increase()` cannot see a series being born.
+Labels come from closed sets or the operator's configuration; the one text of a user is the sweep's name, which its
+pattern bounds. Every child of a closed set exists from the start at 0, because `increase()` cannot see a series being
+born.
 """
 
 from __future__ import annotations
@@ -70,22 +71,20 @@ class Telemetry(Collector):
         )
         build.labels(version, revision, platform.python_version()).set(1)
         self._logged = self._counter("log_messages", "Log messages written, by level.", "level")
-        self._reconciled = self._counter(
-            "reconcile", "Reconcile passes finished, by kind of key and result.", "kind", "result"
-        )
+        self._reconciled = self._counter("reconcile", "Passes finished, by kind of key and result.", "kind", "result")
         self._reconcile_s = self._histogram("reconcile_duration_seconds", "Time of one reconcile pass.", _PASS, "kind")
         self._fetched = self._counter("git_fetches", "Git fetches finished, by result.", "result")
         self._fetch_s = self._histogram("git_fetch_duration_seconds", "Latency of git fetches.", _FETCH)
         self._applied_s = self._histogram(
             "commit_to_apply_seconds",
-            "Time from a revision's committer date to the end of the pass that applied it.",
+            "Time from the date of a commit to its being applied.",
             _LEAD,
         )
         self._waited_s = self._histogram(
-            "workqueue_wait_duration_seconds", "Time a key was ready before it was processed.", _FAST
+            "workqueue_wait_duration_seconds", "Time a key was ready before its pass.", _FAST
         )
         self._stored_s = self._histogram(
-            "store_operation_duration_seconds", "Latency of operations of the state store.", _FAST, "operation"
+            "store_operation_duration_seconds", "Latency of the state store.", _FAST, "operation"
         )
         self._initialise()
         self._registry.register(self)

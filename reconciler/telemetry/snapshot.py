@@ -1,4 +1,4 @@
-"""The frozen values behind the metrics that tell about state: computed by the daemon, swapped whole, never counted here.
+"""The frozen values behind the metrics that tell about state: computed by the daemon, swapped whole, not counted here.
 
 Unknown is absent: a source that was never reached has `up` None and no series of it.
 """

@@ -31,7 +31,7 @@ WORKTREE_TIMEOUT_S = 630.0  # the agent itself gives git 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Whether the source answers; `reason` and `message` say why not. `hello`: the newest one, kept while it is down."""
+    """Whether the source answers; `reason` and `message` say why not. `hello` is the newest one, even while down."""
 
     up: bool
     reason: str

@@ -1,1 +1,20 @@
-"""Our far end on a source. Standard library only, Python 3.6 and later; nothing of ours is imported here."""
+"""Our far end on a source. Standard library only, Python 3.6 and later; nothing of ours is imported here.
+
+    main       the loop: one thread, JSON lines on stdin and stdout, the bell, ended children, timers
+    channel    those lines, without ever blocking
+    pipes      descriptors that wake the loop
+    desk       what is asked of attempts, what becomes of them, what is told
+    place      the root: who owns it, which epoch rules, where things lie
+    pool       the queue for slots and GPUs
+    shim       the process that starts one attempt: stage, lock, claim, run, record
+    launch     what a task sees: its environment, its command line, its descriptors
+    supervise  waiting for a task, ending it, clearing up after it
+    look       everything that lies here about an attempt
+    reach      signals, to nothing but what is proven to be ours
+    watch      attempts whose shim is not our child, or dead
+    side       slow work in processes of its own: worktrees, trash
+    system     which machine, which boot, which process
+    shapes     what a request must contain, what a claim holds
+
+The shim is forked from the agent: an interpreter's start would cost more than all else together.
+"""

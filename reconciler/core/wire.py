@@ -190,7 +190,7 @@ class Probe:
 
 
 # ---------------------------------------------------------------------------------------------- to and from JSON
-# Everything below raises Garbled on what it does not understand; unknown fields are ignored: the ends may differ in age.
+# All of it raises Garbled on what it does not understand; unknown fields are ignored: the ends may differ in age.
 
 
 def spec_to_json(spec: AttemptSpec) -> Mapping[str, Json]:

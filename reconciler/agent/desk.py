@@ -1,0 +1,336 @@
+"""Everything about attempts: what is asked of them, what becomes of them, and what is told about them.
+
+An end is noticed in four ways, each of which is enough: our own shim rings on its pipe, our own shim dies (CHLD), a
+shim of an earlier agent rings the bell, or a look finds it. All four end in `_tell`, once for each attempt.
+"""
+
+import os
+import signal
+from collections import deque
+from typing import Deque, Dict, List, Optional, Set
+
+from . import shapes, shim
+from .look import Sight, is_this_boot, look, read_claim
+from .place import Root, make_folder, unlink, win
+from .pool import Pool
+from .reach import shim_lives, signal_shim
+from .shapes import Object, Spec
+from .supervise import AWAITED
+from .watch import Watch
+
+LOOKS_AT_ONCE = 100
+TOMBSTONE_S = 30 * 86400.0
+
+
+class Desk:
+    """The attempts of one root."""
+
+    def __init__(self, root: Root, slots: int, gpus: List[int]) -> None:
+        self.root = root
+        self.pool = Pool(slots, gpus)
+        self.watch = Watch(root)
+        self.news: Dict[str, str] = {}  # eid → Found as JSON, in order
+        self.to_look: Deque[str] = deque()
+        self._children: Dict[int, str] = {}  # our shims' pids
+        self._own: Dict[str, int] = {}
+        self._settled: Set[int] = set()  # pids of shims that have told all they had to tell
+        self._told: Set[str] = set()  # ends told in this session and not acknowledged
+
+    # ------------------------------------------------------------------------------------------ requests
+
+    def start(self, specs: List[Spec]) -> Object:
+        """What becomes of each; those accepted wait for a slot."""
+        outcomes: Object = {}
+        for spec in specs:
+            outcomes[spec.eid] = self._start(spec)
+        return outcomes
+
+    def inspect(self, eids: List[str]) -> Object:
+        """What lies here about each. One that cannot be read is left out: an error is not an answer."""
+        found: Object = {}
+        for eid in eids:
+            try:
+                sight = look(self.root, eid)
+            except OSError:
+                continue
+            self._keep(eid, sight)
+            if sight.claim is not None and eid in self.watch:
+                self.watch.add(eid).running_told = True
+            found[eid] = sight.told(waiting=self._is_ours(eid) and sight.claim is None)
+        return found
+
+    def cancel(self, eids: List[str], grace_s: float) -> Object:
+        """What became of each."""
+        outcomes: Object = {}
+        for eid in eids:
+            try:
+                outcomes[eid] = self._cancel(eid, grace_s)
+            except OSError:
+                outcomes[eid] = "unknown"
+        return outcomes
+
+    def acknowledge(self, eids: List[str]) -> None:
+        for eid in eids:
+            unlink("%s/%s" % (self.root.outbox, eid))
+            self._told.discard(eid)
+
+    def forget(self, eids: List[str]) -> int:
+        """Move folders to the trash: ended ones that are ours. Returns how many."""
+        return sum(self._forget(eid) for eid in eids)
+
+    # ------------------------------------------------------------------------------------------ the life of attempts
+
+    def take_over(self, now: float) -> None:
+        """What runs has its seat, old tombstones go, and what has ended and was not acknowledged is told."""
+        for shard in os.scandir(self.root.path + "/attempts"):
+            for entry in os.scandir(shard.path):
+                if shapes.is_eid(entry.name) and not os.path.exists(entry.path + "/exit.json"):
+                    self._take_over(entry.name, now)
+        self.list_outbox()
+
+    def list_outbox(self) -> None:
+        """Ends whose bell was not heard."""
+        self.to_look.extend(eid for eid in os.listdir(self.root.outbox) if shapes.is_eid(eid) and eid not in self._told)
+
+    def pump(self) -> bool:
+        """Fill the free slots; False when the machine could not fork and it is worth trying later."""
+        while True:
+            taken = self.pool.take()
+            if taken is None:
+                return True
+            spec, gpus = taken
+            try:
+                if self.root.fenced():
+                    self.pool.release(spec.eid)
+                    self.pool.clear()
+                    return True
+                pid = self._fork(spec, gpus)
+            except OSError:
+                self.pool.put_back(spec)
+                return False
+            self._children[pid] = spec.eid
+            self._own[spec.eid] = pid
+
+    def heard(self, line: str) -> None:
+        """A line from one of our own shims: what it says is what it has just put on disk."""
+        kind, eid, words = line[:1], line[1:16], line[17:]
+        if not shapes.is_eid(eid):
+            return
+        if kind == "!":
+            self._settle(eid)
+            self._refused(eid, words)
+        elif kind == "-":
+            self._settle(eid)
+            self._ended(eid, words)
+        elif kind == "+" and words:
+            self._tell(eid, words)
+
+    def hinted(self, line: str) -> None:
+        """A line on the bell: somebody says that something happened."""
+        eid = line[1:16]
+        if shapes.is_eid(eid):
+            self.to_look.append(eid)
+
+    def reaped(self, pid: int, status: int) -> None:
+        """One of our shims has ended, and all that it had to say has been heard."""
+        eid = self._children.pop(pid, None)
+        if eid is None:
+            return
+        if self._own.get(eid) == pid:
+            del self._own[eid]
+        if pid in self._settled:
+            self._settled.discard(pid)
+            return
+        try:
+            sight = look(self.root, eid)
+        except OSError:
+            self.watch.add(eid)
+            return
+        self.pool.release(eid)
+        if sight.claim is None:
+            self._refused(eid, "the shim ended before it could claim (%s)" % _status_words(status))
+        else:
+            self._seen(eid, sight)
+
+    def _settle(self, eid: str) -> None:
+        """Its shim has nothing left to do but to exit."""
+        self._settled.add(self._own.pop(eid, 0))
+        self.pool.release(eid)
+        self.watch.drop(eid)
+
+    def look_around(self) -> None:
+        """A bounded number of the looks that are due."""
+        for _ in range(min(LOOKS_AT_ONCE, len(self.to_look))):
+            eid = self.to_look.popleft()
+            if self._is_ours(eid):
+                continue  # it will tell us itself
+            try:
+                sight = look(self.root, eid)
+            except OSError:
+                continue
+            self._seen(eid, sight)
+
+    # ------------------------------------------------------------------------------------------ one attempt
+
+    def _is_ours(self, eid: str) -> bool:
+        """In our queue, or under a living shim that is our child."""
+        return self.pool.waits(eid) or eid in self._own
+
+    def _start(self, spec: Spec) -> str:
+        if self._is_ours(spec.eid):
+            return "accepted"
+        directory = self.root.attempt(spec.eid)
+        if os.path.lexists(directory + "/claim"):
+            claim = read_claim(directory)
+            if claim is not None and claim.kind == "revoked":
+                return "revoked"
+            self.watch.add(spec.eid)
+            self.to_look.append(spec.eid)
+            return "claimed"
+        if spec.gpus > len(self.pool.gpus):
+            self._refused(spec.eid, "asks for %d GPUs; this source has %d" % (spec.gpus, len(self.pool.gpus)))
+        else:
+            self.pool.add(spec)
+        return "accepted"
+
+    def _fork(self, spec: Spec, gpus: List[int]) -> int:
+        """Signals wait from before the fork, so that none is lost or handled by the wrong one."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                shim.run(self.root, spec, gpus, bool(self.pool.gpus))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+
+    def _cancel(self, eid: str, grace_s: float) -> str:
+        self.pool.drop(eid)
+        self.watch.drop(eid)
+        directory = self.root.attempt(eid)
+        if not os.path.lexists(directory + "/claim"):
+            make_folder(directory)
+            if win(directory + "/claim", shapes.dumps(self.root.claim_base("revoked"))):
+                return "revoked"
+        sight = look(self.root, eid)
+        claim = sight.claim
+        if claim is None:
+            return "unknown"
+        if claim.kind == "revoked":
+            return "revoked"
+        if sight.ended:
+            return "ended"
+        self._keep(eid, sight)
+        if not is_this_boot(self.root, claim):
+            return "unknown"
+        if signal_shim(claim, signal.SIGTERM):
+            return "signalled"
+        if sight.lock == "held" and self.watch.end_leftovers(eid, claim, grace_s):
+            return "signalled"
+        return "ended" if look(self.root, eid).ended else "unknown"
+
+    def _forget(self, eid: str) -> bool:
+        directory = self.root.attempt(eid)
+        sight = look(self.root, eid)
+        if self._is_ours(eid) or sight.runs or not sight.staged:
+            return False
+        if sight.claim is not None and sight.claim.kind == "revoked":
+            return False  # the tombstone stays
+        self._bury(eid, sight)
+        return os.path.lexists(directory) is False
+
+    def _bury(self, eid: str, sight: Sight) -> None:
+        self.watch.drop(eid)
+        self._told.discard(eid)
+        unlink("%s/%s" % (self.root.outbox, eid))
+        lock = None if sight.claim is None else sight.claim.lock
+        if lock is not None and os.path.dirname(lock.path) == self.root.locks:
+            unlink(lock.path)
+        try:
+            os.rename(sight.directory, "%s/%s.%s" % (self.root.trash, eid, os.urandom(4).hex()))
+        except FileNotFoundError:
+            pass
+
+    def _take_over(self, eid: str, now: float) -> None:
+        try:
+            sight = look(self.root, eid)
+            if sight.claim is not None and sight.claim.kind == "revoked":
+                if now - os.stat(sight.directory + "/claim").st_mtime > TOMBSTONE_S:
+                    self._bury(eid, sight)
+            elif sight.runs:
+                self._keep(eid, sight)
+        except OSError:
+            self.watch.add(eid)
+
+    def _keep(self, eid: str, sight: Sight) -> None:
+        """Watch what may still change, and give it its seat while it runs."""
+        if self._is_ours(eid) or sight.ended or (sight.claim is not None and sight.claim.kind == "revoked"):
+            return
+        if sight.claim is not None and sight.lock == "free":
+            return
+        self.watch.add(eid)
+        if sight.runs and sight.claim is not None and is_this_boot(self.root, sight.claim):
+            self.pool.sit(eid, sight.claim.gpus)
+
+    def _seen(self, eid: str, sight: Sight) -> None:
+        """Act on a look at an attempt that is not under a living shim of ours."""
+        claim = sight.claim
+        if claim is None or (claim.kind == "started" and sight.lock == "unknown" and not sight.ended):
+            return  # nothing, or nothing that can be known from here
+        if not sight.runs:
+            self.watch.drop(eid)
+            self.pool.release(eid)
+            if sight.ended:
+                self._ended(eid, shapes.dumps(sight.told()))
+            else:
+                self._tell(eid, shapes.dumps(sight.told()))
+            return
+        self._keep(eid, sight)
+        watched = self.watch.add(eid)
+        if not watched.running_told:
+            watched.running_told = True
+            self._tell(eid, shapes.dumps(sight.told()))
+        if not shim_lives(claim):
+            self.watch.tend(eid, claim)
+
+    # ------------------------------------------------------------------------------------------ telling
+
+    def _ended(self, eid: str, found: str) -> None:
+        """Tell an end, once a session."""
+        if eid in self._told:
+            return
+        if not found:  # too long for one ring
+            found = shapes.dumps(look(self.root, eid).told())
+        self._told.add(eid)
+        self._tell(eid, found)
+
+    def _refused(self, eid: str, words: str) -> None:
+        found: Object = {
+            "staged": False,
+            "waiting": False,
+            "claim": None,
+            "lock": "unknown",
+            "exit": None,
+            "refused": words or "no reason given",
+            "directory": self.root.attempt(eid),
+        }
+        self._tell(eid, shapes.dumps(found))
+
+    def _tell(self, eid: str, found: str) -> None:
+        """Queue what was found; it replaces what was not yet told, and goes to the end, so that order is kept."""
+        self.news.pop(eid, None)
+        self.news[eid] = found
+
+    def page(self) -> Optional[str]:
+        """The next page of news as a line to send."""
+        if not self.news:
+            return None
+        eids = list(self.news)[: shapes.PAGE]
+        entries = ",".join('"%s":%s' % (eid, self.news.pop(eid)) for eid in eids)
+        return '{"push":"found","found":{%s}}' % entries
+
+
+def _status_words(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return "signal %d" % os.WTERMSIG(status)
+    return "exit %d" % os.WEXITSTATUS(status)

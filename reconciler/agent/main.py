@@ -1,0 +1,311 @@
+"""The agent's loop: one thread, requests on stdin, answers and news on stdout.
+
+When stdin ends the agent ends; what it has started goes on. It never waits but for its own disk: what is slow runs in
+processes of its own (`side`), what is long is done in slices.
+"""
+
+import gc
+import os
+import platform
+import selectors
+import signal
+import sys
+import time
+import traceback
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from . import pipes, shapes, side, system
+from .channel import Channel
+from .desk import Desk
+from .place import Root
+from .shapes import Json, Object, Refusal
+
+NEWS_DELAY_S = 0.02  # a page holds more than one piece of news, and a short task is told once
+TICK_S = 1.0
+OUTBOX_TICKS = 5
+DAY_TICKS = 86400
+FORK_PAUSE_S = 1.0
+MAX_WORKTREES = 8  # in the making at once
+MUTATIONS = frozenset(("start", "cancel", "ack", "forget", "worktree"))
+
+
+class Errand(NamedTuple):
+    """Side work under way: who waits for its answer, and under which name others may join."""
+
+    name: str
+    askers: List[Json]
+
+
+class Agent:
+    """One session."""
+
+    def __init__(self) -> None:
+        self._shims = pipes.LineReader(pipes.open_ring())
+        self._bell: Optional[pipes.LineReader] = None
+        self._selector = selectors.DefaultSelector()
+        self._channel = Channel(0, 1)
+        self._armed = 0
+        self._desk: Optional[Desk] = None
+        self._errands: Dict[str, Errand] = {}
+        self._news_at: Optional[float] = None
+        self._tick_at = time.monotonic() + TICK_S
+        self._ticks = 0
+        self._fork_at = 0.0
+        self._on(self._shims.fd, self._listen)
+        self._on(pipes.open_wake(signal.SIGCHLD), self._reap)
+        self._operations: Dict[str, Callable[[Desk, Object], Object]] = {
+            "start": self._start,
+            "inspect": self._inspect,
+            "cancel": self._cancel,
+            "ack": self._acknowledge,
+            "forget": self._forget,
+            "probe": self._probe,
+        }
+
+    def run(self) -> None:
+        """Until stdin ends."""
+        while not self._channel.closed:
+            self._arm()
+            for key, _ in self._selector.select(self._timeout_s()):
+                key.data(key.fd)
+            if self._desk is not None:
+                self._work(self._desk)
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def _on(self, fd: int, call: Callable[[int], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, call)
+
+    def _arm(self) -> None:
+        """Listen on stdin unless the other side does not read; wait for room on stdout while something is unsent."""
+        channel = self._channel
+        wanted = (0 if channel.clogged else 1) | (2 if channel.unsent else 0)
+        if wanted == self._armed:
+            return
+        for bit, fd, event, call in (
+            (1, channel.source, selectors.EVENT_READ, self._requests),
+            (2, channel.sink, selectors.EVENT_WRITE, self._send),
+        ):
+            if wanted & bit and not self._armed & bit:
+                self._selector.register(fd, event, call)
+            elif self._armed & bit and not wanted & bit:
+                self._selector.unregister(fd)
+        self._armed = wanted
+
+    def _timeout_s(self) -> float:
+        if self._desk is not None and self._desk.to_look:
+            return 0.0
+        due = self._tick_at
+        if self._news_at is not None and not self._channel.clogged:
+            due = min(due, self._news_at)
+        return max(0.0, due - time.monotonic())
+
+    def _work(self, desk: Desk) -> None:
+        """All that is due after the events."""
+        now = time.monotonic()
+        if now >= self._fork_at and not desk.pump():
+            self._fork_at = now + FORK_PAUSE_S
+        desk.look_around()
+        if now >= self._tick_at:
+            self._tick_at = now + TICK_S
+            self._tick(desk)
+        if desk.news and self._news_at is None:
+            self._news_at = now + NEWS_DELAY_S
+        if self._news_at is not None and (now >= self._news_at or len(desk.news) >= shapes.PAGE):
+            self._push(desk)
+
+    def _tick(self, desk: Desk) -> None:
+        self._ticks += 1
+        desk.to_look.extend(desk.watch.eids())
+        if self._ticks % DAY_TICKS == 0:
+            desk.take_over(time.time())
+        elif self._ticks % OUTBOX_TICKS == 0:
+            desk.list_outbox()
+
+    def _push(self, desk: Desk) -> None:
+        while not self._channel.clogged:
+            page = desk.page()
+            if page is None:
+                self._news_at = None
+                return
+            self._channel.write_text(page)
+
+    # ------------------------------------------------------------------------------------------ events
+
+    def _send(self, _fd: int) -> None:
+        self._channel.flush()
+
+    def _listen(self, _fd: int) -> None:
+        for line in self._shims.lines():
+            if self._desk is not None:
+                self._desk.heard(line)
+
+    def _hint(self, _fd: int) -> None:
+        for line in self._bell.lines() if self._bell is not None else ():
+            if self._desk is not None:
+                self._desk.hinted(line)
+
+    def _reap(self, fd: int) -> None:
+        """First who has ended, then what they had said before, then what their end means."""
+        pipes.drain(fd)
+        ended: List[Tuple[int, int]] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            ended.append((pid, status))
+        self._listen(self._shims.fd)
+        for pid, status in ended:
+            if self._desk is not None:
+                self._desk.reaped(pid, status)
+
+    def _requests(self, _fd: int) -> None:
+        for message in self._channel.read():
+            body = message if isinstance(message, dict) else {}
+            number = body.get("id")
+            try:
+                answer = self._answer(body)
+            except Refusal as refusal:
+                self._refuse(number, refusal.reason, refusal.message, refusal.hint)
+            except Exception as error:  # noqa: BLE001 - a request must not end the session
+                traceback.print_exc()
+                sys.stderr.flush()
+                self._refuse(number, "Failed", "%s: %s" % (type(error).__name__, error), "")
+            else:
+                if answer is not None:
+                    self._channel.write({"id": number, "ok": answer})
+
+    def _refuse(self, number: Json, reason: str, message: str, hint: str) -> None:
+        error: Object = {"reason": reason, "message": message, "hint": hint}
+        self._channel.write({"id": number, "error": error})
+
+    # ------------------------------------------------------------------------------------------ requests
+
+    def _answer(self, body: Object) -> Optional[Object]:
+        """The answer to one request; None when it comes later. Raises Refusal."""
+        op = body.get("op")
+        if op == "hello":
+            return self._hello(body)
+        desk = self._desk
+        if desk is None:
+            raise Refusal("BadRequest", "the first request must be hello")
+        if op in MUTATIONS and (body.get("epoch") != desk.root.epoch or desk.root.fenced()):
+            raise Refusal(
+                "Fenced",
+                "a newer daemon rules the root %s" % desk.root.path,
+                "is another daemon running for this state?",
+            )
+        if op == "worktree":
+            return self._worktree(desk, body)
+        operation = self._operations.get(str(op))
+        if operation is None:
+            raise Refusal("BadRequest", "no such operation: %.40r" % (op,))
+        return operation(desk, body)
+
+    def _hello(self, body: Object) -> Object:
+        if self._desk is not None:
+            raise Refusal("BadRequest", "hello was said already")
+        path = os.path.expanduser(shapes.text(body, "root"))
+        if not os.path.isabs(path):
+            raise Refusal("BadRequest", "the root is not an absolute path: %r" % path)
+        try:
+            root = Root(os.path.normpath(path), shapes.text(body, "instance"))
+            root.win_epoch()
+            desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
+            desk.take_over(time.time())
+        except OSError as error:
+            message = "cannot use the root %s: %s" % (path, error)
+            raise Refusal("RootUnusable", message, "is there room, and may we write?") from None
+        self._desk = desk
+        self._open_bell(root)
+        if os.listdir(root.trash):
+            self._empty_trash(desk)
+        getattr(gc, "freeze", gc.collect)()  # the shims share these pages; a collection would copy them
+        return {
+            "protocol": shapes.PROTOCOL,
+            "host": root.here.host,
+            "machine": root.here.machine,
+            "boot": root.here.boot,
+            "epoch": root.epoch,
+            "python": platform.python_version(),
+            "root": root.path,
+            "clock": time.time(),
+            "owner": root.instance,
+        }
+
+    def _open_bell(self, root: Root) -> None:
+        fd = pipes.open_bell(root.bell)
+        if fd is not None:
+            self._bell = pipes.LineReader(fd)
+            self._on(fd, self._hint)
+
+    def _start(self, desk: Desk, body: Object) -> Object:
+        specs = [shapes.spec_of(value) for value in shapes.list_of(body.get("attempts"), "attempts")]
+        return {"outcomes": desk.start(specs)}
+
+    def _inspect(self, desk: Desk, body: Object) -> Object:
+        return {"found": desk.inspect(shapes.eids_of(body))}
+
+    def _cancel(self, desk: Desk, body: Object) -> Object:
+        return {"outcomes": desk.cancel(shapes.eids_of(body), shapes.number(body, "grace_s"))}
+
+    def _acknowledge(self, desk: Desk, body: Object) -> Object:
+        desk.acknowledge(shapes.eids_of(body))
+        return {}
+
+    def _forget(self, desk: Desk, body: Object) -> Object:
+        if desk.forget(shapes.eids_of(body)):
+            self._empty_trash(desk)
+        return {}
+
+    def _probe(self, desk: Desk, _body: Object) -> Object:
+        return system.probe(desk.root.path)
+
+    # ------------------------------------------------------------------------------------------ side work
+
+    def _worktree(self, desk: Desk, body: Object) -> Optional[Object]:
+        project, commit = shapes.name_of(body, "project"), shapes.commit_of(body, "commit")
+        git_dir = shapes.absolute(body, "git_dir")
+        path = "%s/projects/%s/%s" % (desk.root.path, project, commit)
+        if os.path.isdir(path):
+            return {"path": path}
+        if path in self._errands:
+            self._errands[path].askers.append(body.get("id"))
+            return None
+        if len(self._errands) >= MAX_WORKTREES:
+            raise Refusal("Busy", "%d worktrees are being made" % len(self._errands))
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        self._send_out(Errand(path, [body.get("id")]), lambda: side.make_worktree(path, commit, git_dir))
+        return None
+
+    def _empty_trash(self, desk: Desk) -> None:
+        """One at a time: what is thrown away meanwhile goes with the next."""
+        trash = desk.root.trash
+        if trash not in self._errands:
+            self._send_out(Errand(trash, []), lambda: side.empty_trash(trash))
+
+    def _send_out(self, errand: Errand, work: Callable[[], Object]) -> None:
+        _, fd = side.start(work)
+        self._errands[errand.name] = errand
+        self._on(fd, lambda fd: self._come_back(fd, errand))
+
+    def _come_back(self, fd: int, errand: Errand) -> None:
+        self._selector.unregister(fd)
+        del self._errands[errand.name]
+        answer = side.answer(fd)
+        for number in errand.askers:
+            reply = dict(answer)
+            reply["id"] = number
+            self._channel.write(reply)
+
+
+def main() -> int:
+    """Returns the exit status."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # ends of a terminal or a connection are seen on stdin
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(3, 1024)  # whatever who started us has left open
+    Agent().run()
+    return 0

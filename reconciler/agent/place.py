@@ -1,0 +1,150 @@
+"""The root on this source: who owns it, which epoch rules, where things lie.
+
+    OWNER  epoch/<n>  bell  attempts/<aa>/<eid>/  outbox/new/<eid>  checkpoints/  projects/  trash/
+
+<aa> are the last two characters of the eid: the first ones are the same for a whole instance.
+"""
+
+import json
+import os
+import stat
+import time
+from typing import List, Optional
+
+from . import system
+from .shapes import Object, Refusal
+
+_FOLDERS = ("attempts", "epoch", "outbox/new", "checkpoints", "projects", "trash")
+
+
+class Root:
+    """The folder that one instance owns on this machine."""
+
+    def __init__(self, path: str, instance: str) -> None:
+        """Makes the folder, or finds it. Raises Refusal when it is another's, OSError when it cannot be used."""
+        self.path = path
+        self.instance = instance
+        self.epoch = 0
+        self.here = system.identity()
+        os.makedirs(path, 0o700, exist_ok=True)
+        self._own()
+        for name in _FOLDERS:
+            os.makedirs(os.path.join(path, name), 0o700, exist_ok=True)
+        self.outbox = path + "/outbox/new"
+        self.trash = path + "/trash"
+        self.bell = path + "/bell"
+        _make_bell(self.bell)
+        self.locks = None if system.is_local(path) else _lock_folder()
+
+    def attempt(self, eid: str) -> str:
+        return "%s/attempts/%s/%s" % (self.path, eid[-2:], eid)
+
+    def claim_base(self, kind: str) -> Object:
+        """What every claim says."""
+        return {
+            "kind": kind,
+            "at": time.time(),
+            "host": self.here.host,
+            "machine": self.here.machine,
+            "boot": self.here.boot,
+            "epoch": self.epoch,
+        }
+
+    def win_epoch(self) -> None:
+        """Become the ruling agent: take the number after the highest, and drop those below it."""
+        while True:
+            number = max([0, *self._epochs()]) + 1
+            won = win("%s/epoch/%d" % (self.path, number), json.dumps(self.claim_base("epoch")))
+            # An epoch below the highest can be won when its file was dropped meanwhile: it rules nothing.
+            if won and max(self._epochs()) == number:
+                break
+        self.epoch = number
+        for old in self._epochs():
+            if old < number:
+                unlink("%s/epoch/%d" % (self.path, old))
+
+    def fenced(self) -> bool:
+        """True when a newer agent rules this root. Not cached: folder times are too coarse to tell."""
+        return any(number > self.epoch for number in self._epochs())
+
+    def _epochs(self) -> List[int]:
+        return [int(name) for name in os.listdir(self.path + "/epoch") if name.isdigit()]
+
+    def _own(self) -> None:
+        path = self.path + "/OWNER"
+        if not os.path.exists(path):
+            win(path, self.instance + "\n")
+        with open(path, encoding="utf-8") as file:
+            owner = file.read(100).strip()
+        if owner != self.instance:
+            raise Refusal(
+                "ForeignRoot",
+                "the root %s belongs to the instance %r, not to %r" % (self.path, owner, self.instance),
+                "give this source another root, or take the state over with `reconciler rebuild`",
+            )
+
+
+def win(path: str, content: str) -> bool:
+    """Make the file `path` with this content unless it exists; True when it was us.
+
+    The content is complete before the name exists. The number of links decides, not what link(2) returned: on NFS a
+    repeated request may say "exists" to the very one who made it. Raises OSError when nobody won.
+    """
+    unique = "%s.%d.%s" % (path, os.getpid(), os.urandom(6).hex())
+    fd = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    failure: Optional[OSError] = None
+    try:
+        write_all(fd, content.encode("utf-8"))
+        try:
+            os.link(unique, path)
+        except OSError as error:
+            failure = error
+        won = os.fstat(fd).st_nlink == 2
+    finally:
+        os.close(fd)
+        unlink(unique)
+    if not won and failure is not None and not os.path.exists(path):
+        raise failure
+    return won
+
+
+def write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def make_folder(path: str) -> None:
+    """One folder, and its parent if need be; no matter who made them."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(path, 0o700, exist_ok=True)
+
+
+def _make_bell(path: str) -> None:
+    try:
+        os.mkfifo(path, 0o600)
+    except OSError:  # it is there, or this file system has none: it only carries hints
+        pass
+
+
+def _lock_folder() -> str:
+    """A folder on this machine's own disk, ours alone: /var/tmp is everybody's."""
+    path = "/var/tmp/reconciler-%d" % os.getuid()  # noqa: S108 - checked below
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Refusal("RootUnusable", "%s is not a private folder of this account" % path, "remove it, or chmod 700")
+    return path
+
+
+def unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

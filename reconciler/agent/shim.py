@@ -1,0 +1,239 @@
+"""The process that starts one attempt: stage, lock, claim, run, record.
+
+Everything that needs room on the disk is made before the claim, the exit record's bytes too: when that fails nothing
+has run (exit 98), and once the claim is won neither a full disk nor a dead agent keeps the end from being recorded.
+Two shims of one attempt do not disturb each other: what they share has the same content and is put in place whole, all
+else carries the nonce, and the claim has one winner. The loser exits 97.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Dict, List, Optional
+
+from . import launch, supervise, system
+from .pipes import RING_FD
+from .place import Root, make_folder, win
+from .shapes import Object, Spec
+
+LOST = 97
+UNABLE = 98
+BROKEN = 70
+
+RECORD_BYTES = 1024
+MAX_RING = 4096  # PIPE_BUF: up to here a write is one piece
+_LAST_FD = 256  # the agent keeps to small numbers; all are closed on exec as well
+
+
+def run(root: Root, spec: Spec, gpus: List[int], managed: bool) -> None:
+    """The whole life of a shim, in a freshly forked child with CHLD and TERM blocked. Never returns."""
+    status = BROKEN
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        gc.disable()  # collecting would copy pages that we share with the agent
+        _let_go()
+        system.become_subreaper()
+        status = Shim(root, spec, gpus, managed).live()
+    except BaseException:  # noqa: BLE001 - a forked child must not go on as the agent
+        # After the claim this leaves a task, or none, under a lock: whoever looks sees which.
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+class Shim:
+    """One attempt, from its folder to its record."""
+
+    def __init__(self, root: Root, spec: Spec, gpus: List[int], managed: bool) -> None:
+        self.root = root
+        self.spec = spec
+        self.gpus = gpus
+        self.managed = managed
+        self.nonce = os.urandom(8).hex()
+        self.directory = root.attempt(spec.eid)
+        self.folders = launch.Folders(
+            self.directory, self.directory + "/output", "%s/checkpoints/%s" % (root.path, spec.checkpoint)
+        )
+        self.record_path = "%s/.exit.%s" % (self.directory, self.nonce)
+        locks = root.locks or self.directory
+        self.lock_path = "%s/%s.%s" % (locks, "lock" if root.locks is None else spec.eid, self.nonce)
+        self.record_fd = -1
+        self.claim: Object = {}
+
+    def live(self) -> int:
+        """Returns the shim's exit status."""
+        try:
+            self._prepare()
+            won = win(self.directory + "/claim", json.dumps(self.claim))
+        except OSError as error:
+            self._ring("!", "%s: %s" % (error.filename or self.directory, error.strerror))
+            self._clean()
+            return UNABLE
+        if not won:
+            self._clean()
+            return LOST
+        self._ring("+", self._found(None))
+        record = self._execute(time.time())
+        self._publish(record)
+        return 0
+
+    def _prepare(self) -> None:
+        """Everything that can fail for want of room, and the lock. Raises OSError."""
+        make_folder(self.directory)
+        make_folder(self.folders.output)
+        make_folder(self.folders.checkpoint)
+        self._stage("spec.json", self.spec.raw)
+        self._stage("params.json", self.spec.parameters)
+        self.record_fd = os.open(self.record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(self.record_fd, b" " * RECORD_BYTES)
+        self._redirect()
+        lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.set_inheritable(lock, True)  # held as long as any process of the attempt lives
+        self.claim = self._claim(os.fstat(lock))
+
+    def _claim(self, lock: os.stat_result) -> Object:
+        claim = self.root.claim_base("started")
+        pid = os.getpid()
+        claim["eid"] = self.spec.eid
+        claim["nonce"] = self.nonce
+        claim["pid"] = pid
+        claim["job"] = str(pid)
+        claim["start"] = system.start_ticks(pid)
+        claim["lock"] = {"path": self.lock_path, "dev": lock.st_dev, "ino": lock.st_ino}
+        claim["gpus"] = list(self.gpus)
+        return claim
+
+    def _stage(self, name: str, value: Object) -> None:
+        """Put a file in place whole. Another shim of this attempt may read or write the same one now."""
+        path = self.directory + "/" + name
+        data = json.dumps(value).encode("ascii")
+        try:
+            _create(path, data)
+        except FileExistsError:
+            unique = path + "." + self.nonce
+            _create(unique, data)
+            os.rename(unique, path)
+
+    def _redirect(self) -> None:
+        """Standard output and error, for the task and for our own last words."""
+        for number, name in ((1, "/stdout.log"), (2, "/stderr.log")):
+            fd = os.open(self.directory + name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(fd, number)
+            os.close(fd)
+
+    def _execute(self, started_at: float) -> Object:
+        """Run the task to its end; returns the exit record."""
+        record: Object = {
+            "nonce": self.nonce,
+            "started_at": started_at,
+            "ended_by": "itself",
+            "exit_code": None,
+            "signal": None,
+            "launch_error": None,
+            "cpu_s": 0.0,
+            "max_rss_mib": 0.0,
+        }
+        try:
+            task = self._launch()
+        except launch.LaunchError as error:
+            record["launch_error"] = str(error)[:300]
+        else:
+            end = supervise.supervise(task, self.spec.walltime_s, self.spec.grace_s)
+            record.update(ended_by=end.by, exit_code=end.code, signal=end.signal)
+            record.update(cpu_s=end.cpu_s, max_rss_mib=end.max_rss_mib)
+        record["ended_at"] = time.time()
+        return record
+
+    def _launch(self) -> int:
+        cwd = self.spec.cwd or self.directory
+        try:
+            os.chdir(cwd)
+        except OSError as error:
+            raise launch.LaunchError("cannot enter %s: %s" % (cwd, error.strerror)) from None
+        env = launch.environment(self.spec, self.folders, cwd, self.gpus, self.managed)
+        return launch.spawn(launch.command(self.spec, self.folders), env)
+
+    def _publish(self, record: Object) -> None:
+        """Put the record in place, then the hints that it is there. The lock goes with this process, after all this."""
+        data = json.dumps(record).encode("ascii")
+        os.pwrite(self.record_fd, data.ljust(RECORD_BYTES), 0)
+        path = self.directory + "/exit.json"
+        os.rename(self.record_path, path)
+        try:
+            os.link(path, "%s/%s" % (self.root.outbox, self.spec.eid))
+        except OSError:  # a full disk, or it is there: only a hint
+            pass
+        try:
+            os.rmdir(self.folders.checkpoint)  # nothing was kept there
+        except OSError:
+            pass
+        self._ring("-", self._found(record))
+
+    def _found(self, record: Optional[Object]) -> str:
+        """What the agent may pass on as it is, instead of looking."""
+        found: Dict[str, object] = {
+            "staged": True,
+            "waiting": False,
+            "claim": self.claim,
+            "lock": "held",
+            "exit": record,
+            "refused": "",
+            "directory": self.directory,
+        }
+        return json.dumps(found)
+
+    def _ring(self, kind: str, words: str) -> None:
+        """Tell the agent that forked us or, if it is gone, whichever listens now. Never blocks; only a hint."""
+        line = ("%s%s %s\n" % (kind, self.spec.eid, words.replace("\n", " "))).encode("utf-8", "replace")
+        if len(line) > MAX_RING:
+            line = ("%s%s\n" % (kind, self.spec.eid)).encode("ascii")
+        try:
+            os.write(RING_FD, line)
+            return
+        except OSError:
+            pass
+        try:
+            bell = os.open(self.root.bell, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody listens
+            return
+        try:
+            os.write(bell, ("%s%s\n" % (kind, self.spec.eid)).encode("ascii"))
+        except OSError:
+            pass
+        finally:
+            os.close(bell)
+
+    def _clean(self) -> None:
+        """Take away what carries our nonce, and nothing else."""
+        for path in (self.lock_path, self.record_path):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+def _let_go() -> None:
+    """Close every descriptor of the session, so that its end is seen while tasks go on."""
+    os.closerange(RING_FD + 1, _LAST_FD)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def _create(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)

@@ -1,0 +1,142 @@
+"""Waiting for a task, ending it, and clearing up after it.
+
+The shim blocks CHLD and TERM and waits for them. The end of the task is seen while it is still a zombie: until it is
+reaped nobody else can get its pid or its process group, so signalling the group is safe to the last.
+"""
+
+import os
+import signal
+import time
+from typing import List, NamedTuple, Optional, Tuple
+
+from . import system
+
+AWAITED = (signal.SIGCHLD, signal.SIGTERM)
+CLEARING_S = 10.0  # how long processes that do not die (they hang in the kernel) may delay the record
+PAUSE_S = 0.02
+
+
+class End(NamedTuple):
+    """How a task ended: exactly one of code and signal, and what it and its descendants used."""
+
+    by: str  # itself, walltime, cancel
+    code: Optional[int]
+    signal: Optional[int]
+    cpu_s: float
+    max_rss_mib: float
+
+
+class Usage:
+    """What the reaped processes have used."""
+
+    def __init__(self) -> None:
+        self.cpu_s = 0.0
+        self.max_rss_kib = 0
+
+    def reap(self, pid: int, options: int = os.WNOHANG) -> Tuple[int, int]:
+        """wait4; returns (pid, status), pid 0 when nobody has ended. Raises ChildProcessError without children."""
+        reaped, status, usage = os.wait4(pid, options)
+        if reaped:
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
+        return reaped, status
+
+
+def supervise(task: int, walltime_s: Optional[int], grace_s: float) -> End:
+    """Wait for the end of the task, bring it about when its time is up or on TERM, and leave no process behind."""
+    usage = Usage()
+    by = _until_end(task, walltime_s, grace_s, usage)
+    _signal_group(task, signal.SIGKILL)
+    _, status = usage.reap(task, 0)
+    _clear(usage)
+    killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = None if killed is not None else os.WEXITSTATUS(status)
+    return End(by, code, killed, round(usage.cpu_s, 6), round(usage.max_rss_kib / 1024.0, 3))
+
+
+def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usage) -> str:
+    """Returns when the task is a zombie: who ended it."""
+    by = "itself"
+    deadline = None if walltime_s is None else time.monotonic() + walltime_s
+    while True:
+        heard = _hear(deadline)
+        if _is_zombie(task, usage):
+            return by
+        if heard == signal.SIGTERM and by == "itself":
+            by = "cancel"
+        elif heard is None and by == "itself":
+            by = "walltime"
+        elif heard is None:
+            _signal_group(task, signal.SIGKILL)
+            deadline = None
+            continue
+        else:
+            continue
+        _signal_group(task, signal.SIGTERM)
+        _signal_group(task, signal.SIGCONT)  # a stopped process would not hear it
+        deadline = time.monotonic() + grace_s
+
+
+def _hear(deadline: Optional[float]) -> Optional[int]:
+    """The next awaited signal; None when the deadline has come first."""
+    if deadline is None:
+        return signal.sigwaitinfo(AWAITED).si_signo
+    info = signal.sigtimedwait(AWAITED, max(0.0, deadline - time.monotonic()))
+    return None if info is None else info.si_signo
+
+
+def _is_zombie(task: int, usage: Usage) -> bool:
+    """True when the task has ended; others that have ended (adopted orphans) are reaped on the way."""
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return False
+        if ended.si_pid == task:
+            return True
+        usage.reap(ended.si_pid)
+
+
+def _clear(usage: Usage) -> None:
+    """Kill and reap all descendants that are left. They are our children: no pid is reused before we reap it."""
+    give_up = time.monotonic() + CLEARING_S
+    while time.monotonic() < give_up:
+        try:
+            reaped, _ = usage.reap(-1)
+        except ChildProcessError:
+            return
+        if not reaped:
+            for pid in _children():
+                _kill(pid)
+            signal.sigtimedwait(AWAITED, PAUSE_S)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:  # it has taken on another user's rights
+        pass
+
+
+def _children() -> List[int]:
+    me = os.getpid()
+    try:
+        with open("/proc/self/task/%d/children" % me, encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:  # a kernel without this file
+        return [pid for pid in _all_processes() if _parent(pid) == me]
+
+
+def _all_processes() -> List[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _parent(pid: int) -> Optional[int]:
+    fields = system.process_fields(pid)
+    return None if fields is None else int(fields[1])
+
+
+def _signal_group(task: int, number: int) -> None:
+    try:
+        os.killpg(task, number)
+    except OSError:  # nobody is left in the group
+        pass

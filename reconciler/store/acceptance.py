@@ -33,7 +33,7 @@ _LOG = "INSERT OR REPLACE INTO changes (sweep, task, wanted, ordinal) VALUES (?,
 _QUEUE = "INSERT INTO heads (sweep, wake, ordinal, task, added) VALUES (?, 0.0, ?, ?, ?)"
 _FLIP = """
     UPDATE sweeps SET generation = ?, path = ?, head = ?, document = ?, document_digest = ?, pin = ?, policy = ?,
-        accepted_at = ?, deleted = ?, frozen = ?, preparing = NULL, draft = NULL,
+        created_at = coalesce(created_at, ?), accepted_at = ?, deleted = ?, frozen = ?, preparing = NULL, draft = NULL,
         settling = EXISTS (SELECT 1 FROM changes WHERE sweep = sweeps.id)
             OR EXISTS (SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)
     WHERE id = ?
@@ -186,7 +186,7 @@ class Acceptance:
         manifest = (generation, draft.path, draft.commit, draft.document, draft.document_digest, draft.pin)
         self._database.execute(
             _FLIP,
-            (*manifest, rows.policy_text(policy), at, deleted, frozen, sweep),
+            (*manifest, rows.policy_text(policy), at, at, deleted, frozen, sweep),
         )
         counts = rows.dump(asdict(summary)["counts"])
         self._database.execute(

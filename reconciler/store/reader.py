@@ -52,6 +52,11 @@ ATTEMPT = f"""
     FROM attempts a JOIN sweeps s ON s.id = a.sweep WHERE
 """  # noqa: S608
 OPEN = f"{ATTEMPT} a.open = 1 AND a.source = ?"
+UNACCEPTED = f"""
+    {ATTEMPT} a.open = 1 AND a.accepted_at IS NULL AND a.cancel = '' AND a.phase = 'queued' AND a.source = ?
+    ORDER BY a.intended_at LIMIT ?
+"""
+DELAYED_MAX = 100_000
 CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
 
 
@@ -78,7 +83,8 @@ class Reader:
 
     def repository(self) -> RepositoryRow:
         row = self._database.row(
-            "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from FROM repository"
+            "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked
+            FROM repository"
         )
         return RepositoryRow() if row is None else rows.repository(row)
 
@@ -190,6 +196,11 @@ class Reader:
         row = self._database.row(NEXT_WAKE, (sweep, max(now, 0.0), generation))
         return None if row is None else Instant(row[0])
 
+    def delayed(self, name: SweepName, now: Instant) -> int:
+        """How many tasks wait for the end of their backoff; counted to DELAYED_MAX at most."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM heads WHERE sweep = ? AND wake > ? LIMIT ?)"
+        return int(self._database.rows(sql, (self._of(name)[0], max(now, 0.0), DELAYED_MAX))[0][0])
+
     # -- attempts
 
     def attempts(self, key: TaskKey) -> list[Attempt]:
@@ -199,6 +210,10 @@ class Reader:
     def open_attempts(self, source: SourceName) -> list[Attempt]:
         """Tracked attempts that have not ended."""
         return self._attempts(OPEN, (source,))
+
+    def unaccepted(self, source: SourceName, *, limit: int) -> list[Attempt]:
+        """Intended attempts that the source has not accepted, as far as we know; the oldest first."""
+        return self._attempts(UNACCEPTED, (source, limit))
 
     def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:
         """Those of them that are known."""

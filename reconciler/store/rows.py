@@ -196,14 +196,14 @@ def attempt(name: SweepName, row: Row) -> Attempt:
 # ---------------------------------------------------------------------------------------------- sweeps and the rest
 
 SWEEP_COLUMNS = (
-    "name,generation,path,head,document,document_digest,pin,policy,accepted_at,deleted,frozen,settling,conditions,holds"
+    "name,generation,path,head,document,document_digest,pin,policy,created_at,accepted_at,deleted,frozen,settling,conditions,holds"
 )
 
 
 def sweep(row: Row) -> SweepRow:
     """From SWEEP_COLUMNS."""
     name, generation, path, head, document, document_digest, pin, policy_text, *rest = row
-    accepted_at, deleted, frozen, settling, conditions, holds = rest
+    created_at, accepted_at, deleted, frozen, settling, conditions, holds = rest
     return SweepRow(
         name=name,
         generation=generation,
@@ -213,6 +213,7 @@ def sweep(row: Row) -> SweepRow:
         document_digest=document_digest,
         pin=pin,
         policy=None if policy_text is None else policy(policy_text),
+        created_at=created_at,
         accepted_at=accepted_at,
         deleted=bool(deleted),
         frozen=frozen,
@@ -270,7 +271,7 @@ def generation(name: SweepName, row: Row) -> GenerationRow:
 
 
 def repository(row: Row) -> RepositoryRow:
-    accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from = row
+    accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked = row
     return RepositoryRow(
         accepted=accepted,
         tree=tree,
@@ -279,6 +280,7 @@ def repository(row: Row) -> RepositoryRow:
         error_reason=error_reason,
         error_message=error_message,
         rewritten_from=rewritten_from,
+        blocked=blocked,
     )
 
 

@@ -19,7 +19,7 @@ CREATE TABLE meta (instance TEXT NOT NULL, created REAL NOT NULL);
 CREATE TABLE repository (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     accepted TEXT, tree TEXT, fetched TEXT, checked_at REAL,
-    error_reason TEXT NOT NULL, error_message TEXT NOT NULL, rewritten_from TEXT
+    error_reason TEXT NOT NULL, error_message TEXT NOT NULL, rewritten_from TEXT, blocked TEXT NOT NULL
 );
 CREATE TABLE invalid (path TEXT PRIMARY KEY, sweep TEXT, at REAL NOT NULL, errors TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (name TEXT PRIMARY KEY, at REAL NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
@@ -34,6 +34,7 @@ CREATE TABLE sweeps (
     document_digest TEXT NOT NULL DEFAULT '',
     pin TEXT,
     policy TEXT,
+    created_at REAL,
     accepted_at REAL,
     deleted INTEGER NOT NULL DEFAULT 0,
     frozen TEXT NOT NULL DEFAULT '',
@@ -95,6 +96,7 @@ CREATE TABLE attempts (
 ) WITHOUT ROWID;
 CREATE INDEX attempts_open ON attempts (source) WHERE open = 1;
 CREATE INDEX attempts_open_of ON attempts (sweep, task) WHERE open = 1;
+CREATE INDEX attempts_unaccepted ON attempts (source, intended_at) WHERE open = 1 AND accepted_at IS NULL AND cancel = '';
 CREATE INDEX attempts_cancelling ON attempts (source, cancel_at) WHERE open = 1 AND cancel <> '';
 
 CREATE TABLE events (

@@ -16,6 +16,7 @@ class RepositoryRow:
     accepted/tree   the head commit whose manifests are in force, and the tree of the manifests' folder
     fetched         the newest head that was seen
     rewritten_from  not None: `fetched` does not descend from this accepted commit, and removals are frozen
+    blocked         why removals wait for an approval, or ""
     """
 
     accepted: Commit | None = None
@@ -25,6 +26,7 @@ class RepositoryRow:
     error_reason: str = ""
     error_message: str = ""
     rewritten_from: Commit | None = None
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class SweepRow:
     document_digest: str
     pin: Commit | None
     policy: DiffPolicy | None
+    created_at: Instant | None
     accepted_at: Instant | None
     deleted: bool
     frozen: str

@@ -118,6 +118,12 @@ class Store(Reader):
             batch.flush()
             write_events(self._database, events, at)
 
+    def accepted(self, eids: Iterable[Eid], at: Instant) -> None:
+        """The source has these attempts; those of which more is known already keep what is known."""
+        with self._database.transaction():
+            sql = "UPDATE attempts SET accepted_at = ? WHERE eid = ? AND open = 1 AND accepted_at IS NULL"
+            self._database.many(sql, [(at, eid) for eid in eids])
+
     def intend_cancel(self, eids: Iterable[Eid], reason: str, at: Instant) -> None:
         """Mark open attempts as to be cancelled; those marked already keep their reason, and `cancel_at` is renewed."""
         with self._database.transaction():

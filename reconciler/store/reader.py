@@ -83,8 +83,8 @@ class Reader:
 
     def repository(self) -> RepositoryRow:
         row = self._database.row(
-            "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked
-            FROM repository"
+            "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked"
+            " FROM repository"
         )
         return RepositoryRow() if row is None else rows.repository(row)
 

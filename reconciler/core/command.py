@@ -45,6 +45,13 @@ def render(spec: SweepSpec, point: Point) -> Work:
     )
 
 
+def fixed_resources(spec: SweepSpec) -> Resources | None:
+    """What every point asks for; None when that depends on the point."""
+    if any("$(" in str(written) for _, written in _written_resources(spec)):
+        return None
+    return _resources(spec.resources, {})
+
+
 def check(spec: SweepSpec) -> list[Problem]:
     """All templates of the spec that cannot be rendered for some point, with paths from the manifest's root.
 

@@ -62,6 +62,11 @@ class Repository:
         """The mirror itself: a local bare repository from which worktrees are made."""
         return self._mirror.directory
 
+    @property
+    def local(self) -> Path | None:
+        """The repository's own directory, when it is on this machine."""
+        return self._address.local
+
     async def fetch(self) -> Head:
         """Bring the mirror up to date and return the branch's head. A rewritten history is fetched all the same.
 

@@ -1,0 +1,97 @@
+"""The accepted sweeps, understood: each row of the store with its spec, kept in memory until its generation changes.
+
+The daemon is the store's only writer, so it says itself when a row has changed (`refresh`); nothing is read twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from reconciler.core import command
+from reconciler.core.diff import DiffPolicy
+from reconciler.core.model import Commit, Digest, Point, Resources, SweepName, SweepSpec, SweepState, Task, Work
+from reconciler.manifests import from_document
+from reconciler.store import Reader, SweepRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One accepted sweep: what the store knows of it, and its spec."""
+
+    row: SweepRow
+    spec: SweepSpec
+    policy: DiffPolicy
+
+    @property
+    def name(self) -> SweepName:
+        return self.row.name
+
+    @property
+    def digest(self) -> Digest:
+        return self.policy.digest
+
+    @property
+    def pin(self) -> Commit | None:
+        return self.row.pin
+
+    @property
+    def wants(self) -> bool:
+        """Whether its desired tasks are to run at all, now or later."""
+        return not self.row.deleted and self.spec.state is not SweepState.CANCELLED
+
+    def work(self, task: Task) -> Work:
+        """What the task's next attempt runs."""
+        return command.render(self.spec, Point(task.key.task, task.replicate, task.parameters))
+
+    def resources(self, task: Task) -> Resources:
+        """What the task's next attempt asks for, before what retry rules add."""
+        if self._fixed_resources is not None:
+            return self._fixed_resources
+        return self.work(task).resources
+
+    @cached_property
+    def _fixed_resources(self) -> Resources | None:
+        """The resources of every task, unless they depend on its parameters."""
+        return command.fixed_resources(self.spec)
+
+
+class Catalog:
+    """All sweeps of the store by name."""
+
+    def __init__(self, store: Reader) -> None:
+        self._store = store
+        self._sweeps: dict[SweepName, Sweep] = {}
+        self.refresh_all()
+
+    def get(self, name: SweepName) -> Sweep | None:
+        return self._sweeps.get(name)
+
+    def sweeps(self) -> Iterable[Sweep]:
+        return list(self._sweeps.values())
+
+    def refresh(self, name: SweepName) -> None:
+        """The row of this sweep has changed."""
+        row = self._store.sweep(name)
+        if row is None:
+            self._sweeps.pop(name, None)
+        else:
+            self._take(row)
+
+    def refresh_all(self) -> None:
+        rows = self._store.sweeps()
+        for name in set(self._sweeps) - {row.name for row in rows}:
+            del self._sweeps[name]
+        for row in rows:
+            self._take(row)
+
+    def _take(self, row: SweepRow) -> None:
+        if row.policy is None:  # nothing was ever accepted under this name
+            self._sweeps.pop(row.name, None)
+            return
+        known = self._sweeps.get(row.name)
+        same = known is not None and known.row.document_digest == row.document_digest
+        spec = known.spec if known is not None and same else from_document(json.loads(row.document))
+        self._sweeps[row.name] = Sweep(row=row, spec=spec, policy=row.policy)

@@ -1,0 +1,284 @@
+"""The repository pass: fetch, understand, and put new generations in force.
+
+All manifests of a commit are understood before anything acts. Absence is not desire: an unreachable repository, a broken
+or unnamed manifest, a rewritten history and a removal of very much cancel nothing by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from reconciler.catalog import Catalog, Sweep
+from reconciler.clock import Clock
+from reconciler.controller.brake import brake
+from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
+from reconciler.core import identity
+from reconciler.core.diff import DiffPolicy
+from reconciler.core.errors import ManifestError, Position, RepositoryError
+from reconciler.core.model import Commit, Config, Point, SweepName, SweepSpec
+from reconciler.core.parameters import expand
+from reconciler.manifests import Broken
+from reconciler.repository import Head, Repository
+from reconciler.store import DiffSummary, Draft, Event, RepositoryRow, Store
+
+log = logging.getLogger("reconciler.repository")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass came to: the head it saw, whether that was new, and the sweeps that changed."""
+
+    head: Head
+    news: bool
+    changed: tuple[SweepName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A draft whose diff is written under an inactive generation."""
+
+    draft: Draft
+    summary: DiffSummary
+
+
+class Acceptance:
+    """Brings the store's desired state to what the repository says."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, repository: Repository, config: Config, clock: Clock
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._repository = repository
+        self._config = config
+        self._clock = clock
+        self._surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock)
+        self._unpinned: RepositoryError | None = None  # a revision could not be resolved in this pass
+
+    async def run(self, repin: Collection[SweepName] = ()) -> Pass:
+        """One pass. `repin`: sweeps whose commit is to be resolved anew. Raises RepositoryError: then nothing has changed."""
+        known = self._store.repository()
+        try:
+            head = await self._repository.fetch()
+            await self._repository.verify(head.commit)
+        except RepositoryError as error:
+            self._note_error(known, error)
+            raise
+        if head.commit == known.accepted and not known.error_reason and not repin:
+            return Pass(head=head, news=False, changed=())
+        rewritten = known.accepted is not None and not await self._repository.is_descendant(known.accepted, head.commit)
+        changed: tuple[SweepName, ...] = ()
+        blocked, self._unpinned = known.blocked, None
+        if head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
+            survey = await self._surveyor.survey(AtCommit(self._repository, head.commit))
+            changed, blocked = await self._accept(survey, head, known, rewritten, repin)
+        self._note_accepted(known, head, rewritten, blocked)
+        await self._keep(head)
+        return Pass(head=head, news=True, changed=changed)
+
+    async def _accept(
+        self, survey: Survey, head: Head, known: RepositoryRow, rewritten: bool, repin: Collection[SweepName]
+    ) -> tuple[tuple[SweepName, ...], str]:
+        """Put every change of the survey in force; returns the sweeps that changed, and why removals wait, or ""."""
+        sweeps = len([sweep for sweep in self._catalog.sweeps() if not sweep.row.deleted])
+        drafts, broken = await self._drafts(survey, head, repin)
+        gone = list(self._deletions(survey, head))
+        prepared = [await self._prepare(draft, survey) for draft in (*drafts, *gone)]
+        blocked = brake(
+            sweeps=sweeps,
+            deleted=len(gone),
+            removed_active=sum(each.summary.removed_active for each in prepared),
+            max_tasks=self._config.prune_max_tasks,
+        )
+        for each in prepared:
+            await self._commit(each, freeze=rewritten or bool(blocked))
+        self._note_broken({**survey.broken, **broken})
+        changed = [each.draft.name for each in prepared]
+        if known.rewritten_from is not None and not rewritten and not blocked and not known.blocked:
+            changed.extend(await self._thaw())
+        return tuple(changed), blocked or known.blocked
+
+    async def _drafts(
+        self, survey: Survey, head: Head, repin: Collection[SweepName]
+    ) -> tuple[list[Draft], Mapping[str, tuple[Broken, ...]]]:
+        """A draft for each sweep whose manifest says something new; and what turned out broken on the way."""
+        drafts: list[Draft] = []
+        broken: dict[str, tuple[Broken, ...]] = {}
+        for name, manifest in survey.sweeps.items():
+            known = self._catalog.get(name)
+            document = identity.canonical_json(manifest.loaded.document)
+            digest = identity.spec_digest(manifest.loaded.spec)
+            if known is not None and known.row.document_digest == digest and not known.row.deleted and name not in repin:
+                if known.row.path != manifest.path:
+                    self._store.set_path(name, manifest.path, head.commit)
+                    self._catalog.refresh(name)
+                continue
+            try:
+                pin = await self._pin(manifest.loaded.spec, known, head, again=name in repin)
+            except RepositoryError as error:
+                broken[manifest.path] = (_no_revision(name, manifest, error),)
+                self._unpinned = error
+                continue
+            drafts.append(_draft(manifest, document, digest, pin, head))
+        return drafts, broken
+
+    async def _pin(self, spec: SweepSpec, known: Sweep | None, head: Head, *, again: bool) -> Commit:
+        """The commit that tasks run: resolved when what defines it changes, and never by other edits."""
+        settled = known is not None and not known.row.deleted and not again
+        if settled and known is not None and known.pin is not None:
+            if identity.pin_key(spec) == identity.pin_key(known.spec):
+                return known.pin
+        if spec.revision is None:
+            return head.commit
+        return await self._repository.resolve(spec.revision)
+
+    def _deletions(self, survey: Survey, head: Head) -> Iterator[Draft]:
+        """A draft for each sweep whose manifest has left the repository, when it is certain that it has."""
+        missing = [
+            sweep
+            for sweep in self._catalog.sweeps()
+            if not sweep.row.deleted and sweep.name not in survey.sweeps and sweep.name not in survey.broken_names
+        ]
+        if missing and not survey.complete:
+            log.warning("deletions wait: a manifest cannot be read", extra={"sweeps": len(missing)})
+            return
+        for sweep in missing:
+            yield Draft(
+                name=sweep.name,
+                path=sweep.row.path,
+                commit=head.commit,
+                document=sweep.row.document,
+                document_digest=sweep.row.document_digest,
+                pin=sweep.pin,
+                policy=replace(sweep.policy, deletion=sweep.spec.deletion_policy),
+            )
+
+    async def _prepare(self, draft: Draft, survey: Survey) -> Prepared:
+        manifest = survey.sweeps.get(draft.name)
+        deleted = draft.policy.deletion is not None or manifest is None
+        points: Iterable[Point] = () if deleted or manifest is None else expand(manifest.loaded.spec)
+        await self._drive(self._store.stage(draft.name, enumerate(points)))
+        return Prepared(draft=draft, summary=await self._drive(self._store.prepare(draft)))
+
+    async def _commit(self, prepared: Prepared, *, freeze: bool) -> None:
+        name = prepared.draft.name
+        steps = self._store.commit(name, freeze=freeze and prepared.summary.removed > 0, at=self._clock.now())
+        accepted = await self._drive(steps)
+        self._catalog.refresh(name)
+        counts = {verb.value: count for verb, count in prepared.summary.counts.items() if count}
+        log.info("sweep accepted", extra={"sweep": name, "generation": accepted.generation, **counts})
+
+    async def _thaw(self) -> list[SweepName]:
+        """The rewritten history has become the history: what waited for that goes on."""
+        thawed = [sweep.name for sweep in self._catalog.sweeps() if sweep.row.frozen]
+        for name in thawed:
+            await self._drive(self._store.release_frozen(name, self._clock.now()))
+            self._catalog.refresh(name)
+        return thawed
+
+    async def approve(self) -> list[SweepName]:
+        """Let every frozen removal go ahead; returns the sweeps concerned."""
+        released = await self._thaw()
+        self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
+        return released
+
+    async def _drive(self, steps: Generator[int, None, T]) -> T:
+        """Run bulk work step by step, so that everything else goes on meanwhile."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            await self._clock.sleep(0)
+
+    async def _keep(self, head: Head) -> None:
+        pins = {sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None}
+        await self._repository.keep({head.commit, *pins})
+
+    def _note_error(self, known: RepositoryRow, error: RepositoryError) -> None:
+        self._store.set_repository(
+            replace(known, checked_at=self._clock.now(), error_reason=error.reason, error_message=error.message)
+        )
+
+    def _note_accepted(self, known: RepositoryRow, head: Head, rewritten: bool, blocked: str) -> None:
+        frozen = any(sweep.row.frozen for sweep in self._catalog.sweeps())
+        rewritten_from = known.accepted if rewritten else None
+        error = self._unpinned  # with an error noted the next poll looks at this head again
+        self._store.set_repository(
+            RepositoryRow(
+                accepted=head.commit,
+                tree=head.tree if error is None else None,
+                fetched=head.commit,
+                checked_at=self._clock.now(),
+                error_reason=error.reason if error else "",
+                error_message=error.message if error else "",
+                rewritten_from=rewritten_from if frozen else None,
+                blocked=blocked if frozen else "",
+            )
+        )
+        if rewritten:
+            self._store.add_events(
+                [Event(reason="HistoryRewritten", message=f"{head.commit} does not descend from {known.accepted}")],
+                self._clock.now(),
+            )
+
+    def _note_broken(self, broken: Mapping[str, tuple[Broken, ...]]) -> None:
+        """What is broken stays known until the manifest is well again, or gone."""
+        now = self._clock.now()
+        for row in self._store.invalid():
+            if row.path not in broken:
+                self._store.clear_invalid(row.path)
+        for path, several in broken.items():
+            for each in several:
+                self._store.set_invalid(path, each.name, [error_json(error) for error in each.errors], now)
+                for error in each.errors:
+                    log.warning("manifest refused", extra={"error": str(error)})
+
+
+def error_json(error: ManifestError) -> dict[str, str | int]:
+    """One error of a manifest, as readers see it."""
+    return {
+        "file": error.position.file,
+        "line": error.position.line,
+        "column": error.position.column,
+        "pointer": error.pointer,
+        "reason": error.reason,
+        "message": error.message,
+        "hint": error.hint,
+    }
+
+
+def _draft(manifest: Manifest, document: str, digest: str, pin: Commit, head: Head) -> Draft:
+    spec = manifest.loaded.spec
+    return Draft(
+        name=spec.name,
+        path=manifest.path,
+        commit=head.commit,
+        document=document,
+        document_digest=digest,
+        pin=pin,
+        policy=policy_of(spec, pin),
+    )
+
+
+def policy_of(spec: SweepSpec, pin: Commit | None) -> DiffPolicy:
+    """What a spec says about changes."""
+    return DiffPolicy(
+        digest=identity.work_digest(spec, pin),
+        state=spec.state,
+        update_policy=spec.update_policy,
+        on_remove=spec.on_remove,
+    )
+
+
+def _no_revision(name: SweepName, manifest: Manifest, error: RepositoryError) -> Broken:
+    located = ManifestError(
+        error.reason, error.message, position=Position(file=manifest.path), pointer="/spec/revision", hint=error.hint
+    )
+    return Broken(name=name, errors=(located,))

@@ -1,0 +1,123 @@
+"""What people ask of the daemon, carried out: each action is read from its file, done, and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import requests
+from reconciler.catalog import Catalog
+from reconciler.clock import Clock
+from reconciler.controller.acceptance import Acceptance
+from reconciler.controller.brake import plan_id
+from reconciler.core.errors import ReconcilerError, UsageError
+from reconciler.core.model import Phase, SweepName, Task, TaskKey
+from reconciler.requests import Action, Outcome, Verb
+from reconciler.store import Store
+
+RETRIABLE = (Phase.FAILED, Phase.LOST, Phase.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an action came to: a sentence, the sweeps it touched, and sweeps whose commit is to be resolved anew."""
+
+    message: str
+    sweeps: tuple[SweepName, ...] = ()
+    look: bool = False  # the repository should be looked at now
+    repin: tuple[SweepName, ...] = ()
+
+
+class Actions:
+    """The pending requests of one state directory."""
+
+    def __init__(
+        self, state_dir: Path, *, store: Store, catalog: Catalog, acceptance: Acceptance, clock: Clock
+    ) -> None:
+        self._state_dir = state_dir
+        self._store = store
+        self._catalog = catalog
+        self._acceptance = acceptance
+        self._clock = clock
+
+    async def run(self) -> list[Done]:
+        """Carry out what is pending, oldest first. An action that is refused is answered so, and stops nothing."""
+        results = []
+        for action in requests.pending(self._state_dir):
+            try:
+                done = await self._carry_out(action)
+                results.append(done)
+                outcome = Outcome(ok=True, message=done.message, at=self._clock.now())
+            except ReconcilerError as error:
+                message = f"{error.message}\n{error.hint}" if error.hint else error.message
+                outcome = Outcome(ok=False, message=message, at=self._clock.now())
+            requests.done(self._state_dir, action, outcome)
+        return results
+
+    async def _carry_out(self, action: Action) -> Done:
+        match action.verb:
+            case Verb.RECONCILE:
+                return self._reconcile(action)
+            case Verb.RETRY:
+                return await self._retry(action)
+            case Verb.APPROVE:
+                return await self._approve(action)
+            case Verb.ENABLE | Verb.DISABLE:
+                raise UsageError(
+                    "NotSupported",
+                    "sources are enabled and disabled in the configuration",
+                    hint="set `enabled: false` for the source and restart the daemon: tasks live on",
+                )
+
+    def _reconcile(self, action: Action) -> Done:
+        named = action.arguments.get("sweep")
+        names = (self._known(named),) if isinstance(named, str) else tuple(sweep.name for sweep in self._catalog.sweeps())
+        repin = names if action.arguments.get("repin") is True else ()
+        what = "resolve the commits anew and " if repin else ""
+        return Done(message=f"will {what}look at the repository now", sweeps=names, look=True, repin=repin)
+
+    async def _retry(self, action: Action) -> Done:
+        name = self._known(str(action.arguments.get("sweep", "")))
+        asked = action.arguments.get("tasks")
+        keys = None
+        if isinstance(asked, Sequence) and not isinstance(asked, str) and asked:
+            keys = [self._task(name, str(prefix)).key for prefix in asked]
+        count = await self._reset(name, keys)
+        return Done(message=f"{count} tasks of {name} wait again, with a fresh retry budget", sweeps=(name,))
+
+    async def _reset(self, name: SweepName, keys: list[TaskKey] | None) -> int:
+        steps = self._store.reset(name, keys, phases=RETRIABLE, reason="RetryRequested", at=self._clock.now())
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return int(stop.value)
+            await self._clock.sleep(0)
+
+    async def _approve(self, action: Action) -> Done:
+        asked = str(action.arguments.get("plan", ""))
+        frozen = plan_id((sweep.name, sweep.row.frozen) for sweep in self._catalog.sweeps())
+        if not frozen:
+            raise UsageError("NothingToApprove", "no removal waits for an approval")
+        if asked != frozen:
+            raise UsageError(
+                "OtherPlan",
+                f"what waits for approval is {frozen}, not {asked}",
+                hint="look at `reconciler plan` again: the removals have changed",
+            )
+        released = await self._acceptance.approve()
+        return Done(message=f"approved: removals go ahead in {', '.join(released)}", sweeps=tuple(released))
+
+    def _known(self, name: str) -> SweepName:
+        sweep = self._catalog.get(SweepName(name))
+        if sweep is None:
+            raise UsageError("UnknownSweep", f"there is no sweep {name!r}", hint="`reconciler status` lists them")
+        return sweep.name
+
+    def _task(self, name: SweepName, prefix: str) -> Task:
+        found = self._store.find_task(name, prefix, limit=2)
+        if len(found) != 1:
+            what = "no task" if not found else "more than one task"
+            raise UsageError("UnknownTask", f"{what} of {name} begins with {prefix!r}")
+        return found[0]

@@ -1,0 +1,121 @@
+"""The dispatch pass: gather what waits and what is free, decide purely, and write the decisions down as intents.
+
+Nothing is sent here. The source loops find the intents in the store and act on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.catalog import Catalog, Sweep
+from reconciler.controller.queues import queue_of, wanted_resources
+from reconciler.core import identity
+from reconciler.core.dispatch import Capacity, Hold, Queue, Start, dispatch
+from reconciler.core.model import Attempt, AttemptKey, HostIdentity, InstanceId, Instant, Phase, SourceName, SweepName
+from reconciler.sourceloop import SourceLoop
+from reconciler.store import Store
+
+HEADS_BEYOND_CAPACITY = 16  # so that tasks that fit no source do not hide those behind them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What one pass decided: sources with new intents, sweeps with new starts, holds, and when to look again."""
+
+    sources: frozenset[SourceName]
+    sweeps: frozenset[SweepName]
+    holds: Mapping[SweepName, tuple[Hold, ...]]
+    wake_at: Instant | None
+
+
+def place(store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop], now: Instant) -> Placed:
+    """Decide and intend, without a pause in between: nothing can change what was read before it is written."""
+    capacities = capacities_now(store, loops)
+    free = sum(max(0, source.slots + source.prefetch - source.active) for source in capacities if source.up)
+    queues = [
+        queue_of(store, sweep, now, limit=free + HEADS_BEYOND_CAPACITY)
+        for sweep in catalog.sweeps()
+        if not sweep.row.deleted
+    ]
+    decided = dispatch(queues, capacities, now)
+    attempts = _attempts(store, catalog, loops, decided.starts, now)
+    if attempts:
+        store.intend(attempts)
+    return Placed(
+        sources=frozenset(attempt.source for attempt in attempts),
+        sweeps=frozenset(attempt.key.sweep for attempt in attempts),
+        holds={queue.sweep: decided.holds.get(queue.sweep, ()) for queue in queues},
+        wake_at=_earliest(decided.wake_at, queues),
+    )
+
+
+def capacities_now(store: Store, loops: Mapping[SourceName, SourceLoop]) -> list[Capacity]:
+    """What each source can take at this instant."""
+    active: dict[SourceName, int] = {}
+    for (_, source), count in store.active_counts().items():
+        active[source] = active.get(source, 0) + count
+    return [_capacity(store, loop, active.get(loop.name, 0)) for loop in loops.values()]
+
+
+def _capacity(store: Store, loop: SourceLoop, active: int) -> Capacity:
+    config, problem = loop.source.config, loop.problem
+    return Capacity(
+        name=config.name,
+        slots=config.slots,
+        active=active,
+        prefetch=loop.prefetch(),
+        up=loop.ready,
+        enabled=config.enabled,
+        reason=problem.reason if problem else "",
+        message=problem.message if problem else "",
+        gpus=len(config.gpus),
+        gpus_free=gpus_free(store, loop),
+        gpu_type=config.gpu_type,
+        memory_mib=config.memory_mib,
+        labels=config.labels,
+    )
+
+
+def gpus_free(store: Store, loop: SourceLoop) -> int:
+    """GPUs of the source that no open attempt asks for."""
+    gpus = len(loop.source.config.gpus)
+    if gpus == 0:
+        return 0
+    return gpus - sum(attempt.resources.gpus for attempt in store.open_attempts(loop.name))
+
+
+def _attempts(
+    store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop], starts: Sequence[Start], now: Instant
+) -> list[Attempt]:
+    instance = store.instance()
+    attempts = []
+    for start in starts:
+        sweep, hello = catalog.get(start.key.sweep), loops[start.source].source.state.hello
+        assert sweep is not None
+        assert hello is not None
+        attempts.append(_attempt(store, sweep, start, instance, hello.identity, now))
+    return attempts
+
+
+def _attempt(
+    store: Store, sweep: Sweep, start: Start, instance: InstanceId, home: HostIdentity, now: Instant
+) -> Attempt:
+    task = store.task(start.key)
+    assert task is not None
+    number = task.attempts + 1
+    return Attempt(
+        key=AttemptKey(start.key.sweep, start.key.task, number),
+        eid=identity.eid(instance, start.key, number),
+        source=start.source,
+        digest=sweep.digest,
+        phase=Phase.QUEUED,
+        home=home,
+        resources=wanted_resources(sweep, task),
+        intended_at=now,
+    )
+
+
+def _earliest(wake_at: Instant | None, queues: Sequence[Queue]) -> Instant | None:
+    opening = [queue.gate.until for queue in queues if queue.gate is not None and queue.gate.until is not None]
+    return min((at for at in (wake_at, *opening) if at is not None), default=None)

@@ -1,0 +1,134 @@
+"""Facts gathered from the store, for `core.status` to judge: one sweep, one source, and the snapshot for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.catalog import Sweep
+from reconciler.core.dispatch import Hold
+from reconciler.core.lifecycle import allowed_failures
+from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.status import Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
+from reconciler.sourceloop import SourceLoop
+from reconciler.store import InvalidRow, Reader, RepositoryRow
+from reconciler.telemetry import SourceSnapshot, SweepSnapshot
+
+
+def status_of(
+    reader: Reader, sweep: Sweep, *, holds: Sequence[Hold], repository: RepositoryRow, unresolved: int
+) -> SweepStatus:
+    """One sweep, as it is to be told."""
+    return sweep_status(_facts(reader, sweep, holds, repository, unresolved))
+
+
+def _facts(
+    reader: Reader, sweep: Sweep, holds: Sequence[Hold], repository: RepositoryRow, unresolved: int
+) -> SweepFacts:
+    counts = reader.counts(sweep.name)
+    active = _active_of(reader, sweep.name)
+    tasks: dict[Phase, int] = {}
+    for (_, phase), count in counts.items():
+        tasks[phase] = tasks.get(phase, 0) + count
+    desired_active = sum(count for phase, count in tasks.items() if phase.active)
+    return SweepFacts(
+        name=sweep.name,
+        state=sweep.spec.state,
+        generation=sweep.row.generation,
+        observed_generation=sweep.row.generation - sweep.row.settling,
+        tasks=tasks,
+        leaving=sum(active.values()) - desired_active,
+        sources=active,
+        holds=holds,
+        allowed_failures=allowed_failures(sweep.spec.max_failures, sum(tasks.values())),
+        unresolved=unresolved,
+        invalid=_invalid(reader.invalid(), sweep.name),
+        prune_blocked=_blocked(sweep, repository),
+        history_rewritten=_rewritten(sweep, repository),
+    )
+
+
+def _active_of(reader: Reader, name: SweepName) -> dict[SourceName, int]:
+    return {source: count for (sweep, source), count in reader.active_counts().items() if sweep == name}
+
+
+def _invalid(rows: Sequence[InvalidRow], name: SweepName) -> Problem | None:
+    for row in rows:
+        if row.sweep == name and row.errors:
+            first = row.errors[0]
+            more = f" (and {len(row.errors) - 1} more)" if len(row.errors) > 1 else ""
+            where = f"{first['file']}:{first['line']}:{first['column']}"
+            return Problem(reason=str(first["reason"]), message=f"{where}: {first['message']}{more}")
+    return None
+
+
+def _blocked(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
+    if not sweep.row.frozen or not repository.blocked:
+        return None
+    return Problem(reason="ApprovalNeeded", message=f"{repository.blocked}: see `reconciler plan`, then approve it")
+
+
+def _rewritten(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
+    if not sweep.row.frozen or repository.rewritten_from is None:
+        return None
+    message = f"the branch no longer contains {repository.rewritten_from[:12]}: removals wait for the next commit"
+    return Problem(reason="NotADescendant", message=message)
+
+
+def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
+    """One source, as it is to be judged."""
+    config, state = loop.source.config, loop.source.state
+    problem = loop.problem
+    if not state.up and state.reason == "NotConnected" and state.hello is None:
+        problem = None  # never tried yet: unknown, not down
+    return SourceFacts(
+        name=config.name,
+        enabled=config.enabled,
+        connected=state.up,
+        slots=config.slots,
+        active=active,
+        gpus=len(config.gpus),
+        gpus_free=gpus_free,
+        unresolved=loop.unresolved,
+        problem=problem,
+    )
+
+
+def sweep_snapshot(reader: Reader, sweep: Sweep) -> SweepSnapshot:
+    """One sweep for the metrics."""
+    counts = reader.counts(sweep.name)
+    tasks: dict[tuple[SourceName, Phase], int] = {}
+    for (source, phase), count in counts.items():
+        key = (source or SourceName(""), phase)
+        tasks[key] = tasks.get(key, 0) + count
+    return SweepSnapshot(
+        name=sweep.name,
+        state=sweep.spec.state,
+        generation=sweep.row.generation,
+        desired=sum(counts.values()),
+        tasks=tasks,
+        created_at=sweep.row.created_at,
+    )
+
+
+def source_snapshot(loop: SourceLoop, active: int) -> SourceSnapshot:
+    """One source for the metrics."""
+    state = loop.source.state
+    return SourceSnapshot(
+        name=loop.name,
+        scheduler=loop.source.config.scheduler,
+        up=None if state.hello is None else state.up,
+        slots=loop.source.config.slots,
+        used=active,
+    )
+
+
+def holds_json(holds: Sequence[Hold]) -> list[Mapping[str, Json]]:
+    """Holds as the store keeps them for readers."""
+    return [
+        {"reason": hold.reason, "message": hold.message, "until": hold.until, "tasks": hold.tasks} for hold in holds
+    ]
+
+
+def wake_in(wake_at: Instant | None, now: Instant) -> float | None:
+    """Seconds until an instant, never negative."""
+    return None if wake_at is None else max(0.0, wake_at - now)

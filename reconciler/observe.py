@@ -1,0 +1,94 @@
+"""Evidence becomes transitions: what a source tells is resolved, settled, and recorded in one durable transaction.
+
+Only after that may the source forget an exit record: `Observation.acknowledge` names those it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.catalog import Catalog
+from reconciler.core.lifecycle import reruns, settle
+from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, RetryPolicy, SweepName, Task
+from reconciler.core.resolve import Resubmit, Unresolved, evidence, resolve
+from reconciler.core.wire import Found
+from reconciler.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one page of evidence came to.
+
+    acknowledge  attempts whose exit record is committed
+    changed      sweeps of which something was recorded
+    ended        how many attempts ended
+    again        attempts that nothing was found of: to be started again under the same eid
+    refused      what the source said when it could not even start something, or ""
+    unresolved   attempts whose fate the evidence does not tell, and why
+    """
+
+    acknowledge: tuple[Eid, ...]
+    changed: frozenset[SweepName]
+    ended: int
+    again: int
+    refused: str
+    unresolved: dict[Eid, str]
+
+
+def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[Found], now: Instant) -> Observation:
+    """Record what a page of evidence proves. Attempts that the store does not know are left alone."""
+    attempts = store.attempts_by_eid([found.eid for found in page])
+    pairs: list[tuple[Attempt, Task]] = []
+    acknowledge: list[Eid] = []
+    unresolved: dict[Eid, str] = {}
+    ended = again = 0
+    refused = ""
+    for found in page:
+        attempt = attempts.get(found.eid)
+        if attempt is None:
+            continue
+        if not attempt.phase.ended:
+            match resolve(attempt, evidence(attempt, found, here), now):
+                case Attempt() as newer:
+                    attempt = newer
+                    ended += newer.phase.ended
+                    pairs.append((newer, settled(store, catalog, newer, now)))
+                case Resubmit() as resubmit:
+                    again += 1
+                    refused = resubmit.message if found.refused else refused
+                    pairs.append((replace(attempt, accepted_at=None), _task(store, attempt)))
+                case Unresolved() as open_question:
+                    unresolved[found.eid] = open_question.message
+                case None:
+                    pass
+        if attempt.phase.ended and found.exit is not None:
+            acknowledge.append(found.eid)
+    if pairs:
+        store.record(pairs, now)
+    return Observation(
+        acknowledge=tuple(acknowledge),
+        changed=frozenset(attempt.key.sweep for attempt, _ in pairs),
+        ended=ended,
+        again=again,
+        refused=refused,
+        unresolved=unresolved,
+    )
+
+
+def settled(store: Store, catalog: Catalog, attempt: Attempt, now: Instant) -> Task:
+    """The task of an attempt that changed, as it is after that change."""
+    task = _task(store, attempt)
+    sweep = catalog.get(attempt.key.sweep)
+    if sweep is None:
+        return settle(task, attempt, retry=RetryPolicy(), desired=False, rerun=False, now=now)
+    rerun = reruns(attempt, digest=sweep.digest, policy=sweep.policy.update_policy)
+    wanted = task.desired and sweep.wants
+    return settle(task, attempt, retry=sweep.spec.retry, desired=wanted, rerun=rerun, now=now)
+
+
+def _task(store: Store, attempt: Attempt) -> Task:
+    task = store.task(attempt.key.task_key)
+    assert task is not None, "an attempt has a task: the store holds them together"
+    return task
+

@@ -1,0 +1,232 @@
+"""The loop of one source: connect, look at everything that is open there, then listen and act until the session ends.
+
+What it does is level-triggered: `kick` only says "look at the store". Whatever the reason for a lost session, the next one
+begins with a look at every open attempt, and only then is anything submitted again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reconciler import apply
+from reconciler.catalog import Catalog
+from reconciler.clock import Clock
+from reconciler.core.errors import Fenced, ReconcilerError
+from reconciler.core.model import Eid, Instant, SourceName, SweepName
+from reconciler.core.status import Problem
+from reconciler.core.wire import PAGE, Found
+from reconciler.observe import Observation, observe
+from reconciler.project import Projects
+from reconciler.source import Source, acknowledge, next_delay, probe
+from reconciler.store import Store
+
+log = logging.getLogger("reconciler.source")
+
+PREFETCH_WINDOW_S = 0.5  # the source may queue as many attempts as have ended in this window
+PREFETCH_MAX = 400
+PROBE_EVERY_S = 15.0
+FENCED_DELAY_S = 300.0  # somebody newer owns the root: do not fight over it
+REFUSED_DELAY_S = 5.0  # the source could not stage (a full disk, say)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What the controller should look at after a source has told something."""
+
+    source: SourceName
+    sweeps: frozenset[SweepName]
+    capacity: bool
+
+
+class SourceLoop:
+    """Keeps one source and the store in agreement. `notify` is called after anything has changed."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        store: Store,
+        catalog: Catalog,
+        projects: Projects,
+        clock: Clock,
+        notify: Callable[[Changed], None],
+    ) -> None:
+        self.source = source
+        self._store = store
+        self._catalog = catalog
+        self._projects = projects
+        self._clock = clock
+        self._notify = notify
+        self._wake = asyncio.Event()
+        self._settled = False  # this session has looked at everything that was open
+        self._asked: dict[Eid, Instant] = {}
+        self._unresolved: dict[Eid, str] = {}
+        self._refused = ""  # what the source said when it could not even start something
+        self._pause_until = 0.0
+        self._ends: deque[tuple[float, int]] = deque()
+
+    @property
+    def name(self) -> SourceName:
+        return self.source.config.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether new attempts may be placed here."""
+        return self.source.state.up and self._settled and not self._refused
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why it cannot be used, if it cannot."""
+        state = self.source.state
+        if not state.up:
+            return Problem(reason=state.reason, message=state.message)
+        return Problem(reason="CannotStage", message=self._refused) if self._refused else None
+
+    @property
+    def unresolved(self) -> int:
+        return len(self._unresolved)
+
+    def prefetch(self) -> int:
+        """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
+        followed by starts without a round trip, while long tasks are never bound to a source before they can start."""
+        if not self.source.dialect.limits.prefetch:
+            return 0
+        self._forget_old_ends()
+        return min(PREFETCH_MAX, sum(count for _, count in self._ends))
+
+    def kick(self) -> None:
+        """The store holds something for this source."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Tasks on the source live on."""
+        failures = 0
+        try:
+            while True:
+                began = self._clock.elapsed()
+                delay = await self._session()
+                failures = 1 if self._clock.elapsed() - began > PROBE_EVERY_S else failures + 1
+                await self._clock.sleep(delay if delay is not None else next_delay(failures))
+        finally:
+            await self.source.aclose()
+
+    async def _session(self) -> float | None:
+        """One session, from hello to its end; returns how long to wait before the next one, None for the usual."""
+        self._settled = False
+        try:
+            hello = await self.source.connect()
+            log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
+            await self._look_at([attempt.eid for attempt in self._store.open_attempts(self.name)])
+            self._settled = True
+            self._changed(frozenset())
+            await self._serve()
+        except Fenced as error:
+            self._lost(error)
+            return FENCED_DELAY_S
+        except ReconcilerError as error:
+            self._lost(error)
+        finally:
+            self._settled = False
+            await self.source.aclose()
+            self._changed(frozenset())
+        return None
+
+    async def _serve(self) -> None:
+        """Listen, act and probe side by side; the first to end ends the session."""
+        workers = [asyncio.create_task(work) for work in (self._listen(), self._act(), self._probe())]
+        try:
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            for worker in done:
+                worker.result()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        async for page in self.source.pushes():
+            await self._take(page)
+
+    async def _act(self) -> None:
+        self._wake.set()
+        while True:
+            self._wake.clear()
+            if self._clock.elapsed() >= self._pause_until:
+                self._try_again()
+                await self._submit_all()
+            done = await apply.cancel(self.source, self._store, self._catalog, self._clock, self._asked)
+            await self._look_at(done.look_at)
+            if done.sent:
+                self._changed(frozenset())
+            await self._pause(REFUSED_DELAY_S if self._refused else apply.CANCEL_AGAIN_S)
+
+    def _try_again(self) -> None:
+        """The pause after a refusal is over: new attempts may come, and tell whether it still refuses."""
+        if self._refused:
+            self._refused = ""
+            self._changed(frozenset())
+
+    async def _submit_all(self) -> None:
+        while True:
+            done = await apply.submit(self.source, self._store, self._catalog, self._projects, self._clock)
+            await self._look_at(done.look_at)
+            if done.sent == 0 or self._clock.elapsed() < self._pause_until:
+                return
+
+    async def _pause(self, seconds: float) -> None:
+        """Until kicked, or so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _probe(self) -> None:
+        """Ask for a sign of life now and then: a session that hangs must not look healthy."""
+        while True:
+            await self._clock.sleep(PROBE_EVERY_S)
+            await self.source.ask(probe())
+
+    async def _look_at(self, eids: Sequence[Eid]) -> None:
+        for first in range(0, len(eids), PAGE):
+            page = await self.source.ask(self.source.dialect.inspect(eids[first : first + PAGE]))
+            await self._take(list(page.values()))
+
+    async def _take(self, page: Sequence[Found]) -> None:
+        """Record a page of evidence, and only then let the source forget what is recorded."""
+        hello = self.source.state.hello
+        assert hello is not None
+        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now())
+        self._note(page, seen)
+        if seen.changed:
+            self._changed(seen.changed)
+        if seen.acknowledge:
+            await self.source.ask(acknowledge(seen.acknowledge))
+
+    def _note(self, page: Sequence[Found], seen: Observation) -> None:
+        for found in page:
+            self._unresolved.pop(found.eid, None)
+        self._unresolved.update(seen.unresolved)
+        if seen.ended:
+            self._ends.append((self._clock.elapsed(), seen.ended))
+        if seen.refused:
+            self._pause_until = self._clock.elapsed() + REFUSED_DELAY_S
+            self._refused = seen.refused
+            log.warning("source cannot start attempts", extra={"source": self.name, "why": seen.refused})
+        if seen.again:
+            self._wake.set()
+
+    def _forget_old_ends(self) -> None:
+        oldest = self._clock.elapsed() - PREFETCH_WINDOW_S
+        while self._ends and self._ends[0][0] < oldest:
+            self._ends.popleft()
+
+    def _changed(self, sweeps: frozenset[SweepName]) -> None:
+        self._notify(Changed(source=self.name, sweeps=sweeps, capacity=True))
+
+    def _lost(self, error: ReconcilerError) -> None:
+        log.warning("source lost", extra={"source": self.name, "reason": error.reason, "why": error.message})

@@ -1,9 +1,10 @@
 """What starts where, now? Waiting heads and capacities become starts and holds, each hold with its reason.
 
 Order: higher priority first; within a priority the sweep with the fewest active attempts (those just placed included)
-goes next, ties by name. So no sweep takes every slot. Within a sweep, declared order; a head that finds no room lets
-pass those behind it that ask for something else. But it reserves: the GPUs of one source that could take it are kept
-together, so that a stream of smaller tasks cannot keep a larger one waiting for ever.
+goes next; among equals the one whose next task asks for the most GPUs, then by name. So no sweep takes every slot.
+Within a sweep, declared order; a head that finds no room lets pass those behind it that ask for something else. But it
+reserves: the GPUs of one source that could take it are kept together, so that a stream of smaller tasks does not take
+each GPU that comes free.
 """
 
 from __future__ import annotations
@@ -135,6 +136,11 @@ class _Line:
         self.held: dict[Hold, int] = {}
         self.rest = queue.gate  # once set, nothing more of this sweep starts in this pass
 
+    def turn(self) -> tuple[int, int, SweepName, _Line]:
+        """When this sweep's turn is, lowest first; names differ, so that lines are never compared."""
+        gpus = self.queue.heads[self.next].resources.gpus if self.next < len(self.queue.heads) else 0
+        return self.active, -gpus, self.queue.sweep, self
+
     def start(self) -> Start | None:
         """Place the next head that has room, in declared order; None when this sweep is done for now."""
         while self.rest is None and self.next < len(self.queue.heads):
@@ -212,14 +218,14 @@ class _Line:
 
 def _take_turns(lines: Iterable[_Line]) -> Iterator[Start]:
     """The sweep with the fewest active attempts goes next, until none of them can start anything."""
-    turns = [(line.active, line.queue.sweep, line) for line in lines]
+    turns = [line.turn() for line in lines]
     heapify(turns)
     while turns:
-        _, sweep, line = heappop(turns)
+        line = heappop(turns)[-1]
         start = line.start()
         if start is not None:
             yield start
-            heappush(turns, (line.active, sweep, line))
+            heappush(turns, line.turn())
 
 
 def _parallelism(queue: Queue) -> Hold:

@@ -56,13 +56,14 @@ class Hold:
 
 
 def allowed(placement: Placement, capacities: Sequence[Capacity]) -> list[Capacity]:
-    """The sources that the placement names or selects by label."""
+    """The sources that the placement names or selects by label, by name."""
     wanted = (placement.match_labels or {}).items()
-    return [
+    chosen = [
         capacity
         for capacity in capacities
         if (placement.sources is None or capacity.name in placement.sources) and wanted <= capacity.labels.items()
     ]
+    return sorted(chosen, key=lambda capacity: capacity.name)
 
 
 def misfit(capacity: Capacity, resources: Resources) -> str:

@@ -1,4 +1,4 @@
-"""What holds whatever is found: an end needs proof, an ended attempt stays ended, the order of the evidence is nothing."""
+"""What holds whatever is found: an end needs proof, an end is final, the order of the evidence is nothing."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ DIGESTS = st.sampled_from([Digest("d1"), Digest("d2")])
 
 @st.composite
 def ends(draw, number=1, digest=None):
-    """An attempt that ended: succeeded, failed in each class, asked to be resumed, was cancelled, was lost; started or not."""
+    """An attempt that ended: in each phase, failed in each class or asking to be resumed, started or not."""
     phase = draw(st.sampled_from([phase for phase in Phase if phase.ended]))
     fields = {"number": number, "digest": digest or draw(DIGESTS)}
     if phase is Phase.FAILED:
@@ -174,7 +174,7 @@ def _capacity(draw, name):
 
 @st.composite
 def queues(draw, shapes=SHAPES):
-    """Up to four sweeps of up to six ready heads, some of them gated, some with tasks in backoff or beyond the window."""
+    """Up to four sweeps of up to six ready heads; some are gated, some have tasks in backoff or beyond the window."""
     names = draw(st.lists(st.sampled_from(["p", "q", "r", "s"]), unique=True, max_size=4))
     return [draw(_queue(SweepName(name), shapes)) for name in names]
 

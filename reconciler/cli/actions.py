@@ -27,7 +27,7 @@ NOT_YET = 2
 )
 @pass_app
 def reconcile(app: App, sweep: str | None, repin: bool) -> int:
-    """Look at the repository now, and at one sweep or all of them."""
+    """Look at the repository now, and at one sweep or all."""
     arguments: dict[str, Json] = {"repin": repin} if repin else {}
     if sweep is not None:
         with app.reader() as reader:
@@ -45,7 +45,10 @@ def reconcile(app: App, sweep: str | None, repin: bool) -> int:
 )
 @pass_app
 def retry(app: App, sweep: str, task: tuple[str, ...], assume_dead: bool) -> int:
-    """Run failed and lost tasks of a sweep again, all of them or these, with a fresh retry budget."""
+    """Run failed and lost tasks of a sweep again.
+
+    All of them, or those named, with a fresh retry budget.
+    """
     if assume_dead and not task:
         raise UsageError("TaskNeeded", "--assume-dead needs the ids of the tasks", hint="name each of them")
     with app.reader() as reader:
@@ -63,7 +66,10 @@ def retry(app: App, sweep: str, task: tuple[str, ...], assume_dead: bool) -> int
 @click.argument("plan")
 @pass_app
 def approve(app: App, plan: str) -> int:
-    """Let a plan's removals happen that were held back for being many; PLAN is the id that `plan` and `status` show."""
+    """Let removals happen that were held back for being many.
+
+    PLAN is the id that `reconciler plan` shows.
+    """
     return _ask(app, Verb.APPROVE, {"plan": plan})
 
 

@@ -22,7 +22,10 @@ PATH = click.Path(path_type=Path)
 @click.argument("directory", type=PATH)
 @click.option("--git", "with_git", is_flag=True, help="Make the directory a git repository first.")
 def init(directory: Path, with_git: bool) -> int:
-    """Write a first manifest, sweeps.d/hello.yaml, into a git repository; nothing is overwritten."""
+    """Write a first manifest, sweeps.d/hello.yaml, into a git repository.
+
+    Nothing is overwritten.
+    """
     path = starter.write(directory, with_git=with_git)
     click.echo(f"wrote {path}\n\nnext:\n{starter.next_steps(directory)}")
     return 0
@@ -32,7 +35,7 @@ def init(directory: Path, with_git: bool) -> int:
 @click.argument("path", type=PATH, nargs=-1, required=True)
 @output_option
 def validate(path: tuple[Path, ...], output: str) -> int:
-    """Check manifests, files or whole folders; 1 if any is wrong."""
+    """Check manifests, files or folders; 1 if any is wrong."""
     from reconciler.core.parameters import count
 
     read = [read_manifest(file) for file in manifests_in(path)]
@@ -61,7 +64,10 @@ def validate(path: tuple[Path, ...], output: str) -> int:
 @click.option("--sweep", help="Which one, if the file holds several.")
 @output_option
 def expand(file: Path, limit: int | None, only_count: bool, sweep: str | None, output: str) -> int:
-    """Show what a manifest would run: each point with its task id and its exact command."""
+    """Show what a manifest would run.
+
+    Each point with its task id and its exact command.
+    """
     read = read_manifest(file)
     if read.errors:
         for error in read.errors:

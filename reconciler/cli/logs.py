@@ -33,7 +33,10 @@ JSON_BYTES = 1 << 20
 @output_option
 @pass_app
 def logs(app: App, sweep: str, task: str, number: int | None, stream: str, follow: bool, output: str) -> int:
-    """Print what a task wrote. TASK may be the beginning of its id."""
+    """Print what a task wrote.
+
+    TASK may be the beginning of its id.
+    """
     with app.reader() as reader:
         found = find_task(reader, find_sweep(reader, sweep), task)
         attempt = _attempt(reader, found, number)

@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs.
 
 On a terminal tables fit its width and have colours (unless NO_COLOR is set); elsewhere they are plain text, and nothing
-is cut off. Whatever comes from a manifest or a task passes through `printable`: it must not be able to drive the terminal.
+is cut off. Whatever comes from a manifest or a task passes through `printable`: it must not drive the terminal.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ STYLES = {"create": "green", "update": "yellow", "delete": "bold red", "invalid"
 @output_option
 @pass_app
 def plan(app: App, working_tree: bool, output: str) -> int:
-    """Show what the newest commit would start, change and cancel; 2 if there is something."""
+    """Show what the newest commit would change; 2 if anything."""
     import asyncio
 
     from reconciler.controller import planning

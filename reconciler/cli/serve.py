@@ -14,7 +14,7 @@ from reconciler.cli.app import App, pass_app
 )
 @pass_app
 def run(app: App, once: bool, log_format: str) -> int:
-    """Serve the repository: read its commits, and start, watch, retry and cancel tasks.
+    """Serve the repository: make what runs what git says.
 
     Without a configuration file, in a git repository with sweeps.d/, that repository is served on this machine.
     It runs in the foreground; TERM or Ctrl-C stops it, and tasks go on without it.

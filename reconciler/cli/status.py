@@ -23,7 +23,7 @@ SOURCE_COLUMNS = ("SOURCE", "UP", "ACTIVE", "SLOTS", "GPUS", "")
 @output_option
 @pass_app
 def status(app: App, sweep: str | None, output: str) -> int:
-    """Show how the sweeps and sources stand; also while no daemon runs."""
+    """Show how sweeps and sources stand, daemon or not."""
     with app.reader() as reader:
         told = read_status(reader, None if sweep is None else find_sweep(reader, sweep))
     if output == "json":

@@ -51,7 +51,10 @@ def tasks(app: App, sweep: str, phase: str | None, limit: int, output: str) -> i
 @output_option
 @pass_app
 def task(app: App, sweep: str, task: str, output: str) -> int:
-    """Show one task: its parameters, its attempts, and what happened to it. TASK may be the beginning of its id."""
+    """Show one task, its attempts and what happened to it.
+
+    TASK may be the beginning of its id.
+    """
     with app.reader() as reader:
         row = find_sweep(reader, sweep)
         found = find_task(reader, row, task)

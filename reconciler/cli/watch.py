@@ -33,7 +33,10 @@ EVENTS = 12
 @output_option
 @pass_app
 def watch(app: App, for_s: float | None, interval: float, output: str) -> int:
-    """Watch the sweeps live, until Ctrl-C. With -o json: one line of `status` JSON for each look."""
+    """Watch the sweeps live, until Ctrl-C.
+
+    With -o json: one line of `status` JSON for each look.
+    """
     with app.reader() as reader:
         asyncio.run(_watch(_Page(app, reader, as_json=output == "json"), for_s, interval))
     return 0

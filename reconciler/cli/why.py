@@ -41,7 +41,10 @@ class Explanation:
 @output_option
 @pass_app
 def why(app: App, sweep: str, task: str, output: str) -> int:
-    """Explain why a task is not running, or how it failed, and what to do. TASK may be the beginning of its id."""
+    """Explain why a task does not run, or how it failed.
+
+    And what can be done about it. TASK may be the beginning of its id.
+    """
     with app.reader() as reader:
         row = find_sweep(reader, sweep)
         explanation = _explanation(app, reader, row, find_task(reader, row, task))

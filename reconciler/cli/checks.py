@@ -1,0 +1,172 @@
+"""The questions that `check` asks. They change nothing, and disturb no daemon and no source root.
+
+The agent is tried in a folder of its own, because opening a real root would take it away from the daemon that owns it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from reconciler.cli.app import App
+from reconciler.cli.failures import parts
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.model import Config, InstanceId, SourceConfig
+
+GIT_OLDEST = (2, 28)
+DISK_MIB = 1024
+AGENT_S = 20.0
+NOBODY = InstanceId("aaaa")
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The answer to one question."""
+
+    subject: str
+    level: Level = Level.OK
+    message: str
+    hint: str = ""
+
+
+async def look_around(app: App) -> AsyncIterator[Finding]:
+    """One answer after the other; without a configuration there is less to ask."""
+    yield Finding(subject="python", message=platform.python_version())
+    yield _git()
+    try:
+        config = app.config
+    except ReconcilerError as error:
+        for each in parts(error):
+            yield _failure("configuration", each)
+        return
+    yield Finding(subject="configuration", message=config.file or "the default, for this repository on this machine")
+    for finding in (*_state(config), _daemon(app)):
+        yield finding
+    yield await _repository(config, app)
+    for source in config.sources:
+        async for finding in _source(source):
+            yield finding
+
+
+def _git() -> Finding:
+    try:
+        told = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(subject="git", level=Level.FAIL, message=f"cannot be run: {error}", hint="install git")
+    match = re.search(r"(\d+)\.(\d+)", told)
+    if match is None or (int(match[1]), int(match[2])) < GIT_OLDEST:
+        return Finding(subject="git", level=Level.FAIL, message=told.strip() or "no version", hint="2.28 is the oldest")
+    return Finding(subject="git", message=told.removeprefix("git version").strip())
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    from reconciler.store.database import filesystem, is_network
+
+    directory = Path(config.state_dir)
+    there = _existing(directory)
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = "choose another folder with `state: {dir: …}`, or change its owner"
+        yield Finding(subject="state", level=Level.FAIL, message=f"{there} cannot be written", hint=hint)
+        return
+    kind = filesystem(there, Path("/proc/self/mountinfo").read_text())
+    if is_network(kind):
+        hint = "SQLite needs a local disk: choose one with `state: {dir: …}`"
+        yield Finding(subject="state", level=Level.FAIL, message=f"{directory} is on {kind}", hint=hint)
+        return
+    made = "" if directory.exists() else ", made by the first `run`"
+    yield Finding(subject="state", message=f"{directory} ({kind or 'unknown file system'}{made})")
+
+
+def _daemon(app: App) -> Finding:
+    if app.daemon_runs():
+        return Finding(subject="daemon", message="runs")
+    return Finding(subject="daemon", level=Level.WARN, message="does not run", hint="start it with `reconciler run`")
+
+
+async def _repository(config: Config, app: App) -> Finding:
+    """Fetched into a mirror that is thrown away: the daemon's own is the daemon's."""
+    from reconciler.repository import Repository
+
+    wanted = config.repository
+    with tempfile.TemporaryDirectory(prefix="reconciler-check-") as folder:
+        try:
+            repository = Repository(wanted, Path(folder) / "mirror.git", clock=app.clock)
+            head = await repository.fetch()
+            await repository.verify(head.commit)
+            manifests = repository.listing(head.commit).manifests
+        except ReconcilerError as error:
+            return _failure("repository", error)
+    told = f"{wanted.url}, branch {wanted.branch} at {head.commit[:12]}, {len(manifests)} manifests in {wanted.path}"
+    if not manifests:
+        hint = "`reconciler init` writes a first one"
+        return Finding(subject="repository", level=Level.WARN, message=told, hint=hint)
+    return Finding(subject="repository", message=told)
+
+
+async def _source(source: SourceConfig) -> AsyncIterator[Finding]:
+    subject = f"source {source.name}"
+    if source.host is not None or source.scheduler != "process":
+        yield Finding(subject=subject, level=Level.WARN, message="is not on this machine, and was not asked")
+        return
+    yield _room(subject, source)
+    yield _disk(subject, source)
+    yield await _agent(subject)
+
+
+def _room(subject: str, source: SourceConfig) -> Finding:
+    cpus = len(os.sched_getaffinity(0))
+    memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    told = f"{source.slots} slots, {cpus} CPUs, {memory_mib} MiB of memory"
+    if source.slots > cpus:
+        hint = "more slots than CPUs make each task slower"
+        return Finding(subject=subject, level=Level.WARN, message=told, hint=hint)
+    return Finding(subject=subject, message=told)
+
+
+def _disk(subject: str, source: SourceConfig) -> Finding:
+    there = _existing(Path(source.root).expanduser())
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = "choose another folder with `root: …`"
+        return Finding(subject=subject, level=Level.FAIL, message=f"{there} cannot be written", hint=hint)
+    free_mib = shutil.disk_usage(there).free >> 20
+    told = f"root {source.root}, {free_mib} MiB free"
+    if free_mib < DISK_MIB:
+        return Finding(subject=subject, level=Level.WARN, message=told, hint="tasks may fill the disk")
+    return Finding(subject=subject, message=told)
+
+
+async def _agent(subject: str) -> Finding:
+    from reconciler.links.local import LocalLink
+
+    with tempfile.TemporaryDirectory(prefix="reconciler-check-") as folder:
+        try:
+            link = LocalLink(open_timeout_s=AGENT_S)
+            session = await link.open(instance=NOBODY, root=f"{folder}/root", slots=1, gpus=())
+            python = session.hello.python
+            await session.aclose()
+        except ReconcilerError as error:
+            return _failure(subject, error)
+    return Finding(subject=subject, message=f"the agent answers, on Python {python}")
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that there is."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _failure(subject: str, error: ReconcilerError) -> Finding:
+    return Finding(subject=subject, level=Level.FAIL, message=str(error), hint=error.hint)

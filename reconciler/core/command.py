@@ -17,7 +17,16 @@ from reconciler.core.parameters import expand
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
 from reconciler.core.templates import references, substitute, text_of
 
-__all__ = ["CHECKPOINT_TOKEN", "OUTPUT_TOKEN", "RESERVED", "check", "parse_duration_s", "parse_memory_mib", "render"]
+__all__ = [
+    "CHECKPOINT_TOKEN",
+    "OUTPUT_TOKEN",
+    "RESERVED",
+    "check",
+    "fixed_resources",
+    "parse_duration_s",
+    "parse_memory_mib",
+    "render",
+]
 
 # Known only on the source: they stand in argv and environment until the shim replaces them by absolute paths.
 # No value may contain them (a manifest that does is refused), so the replacement can never hit data.

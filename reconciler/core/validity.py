@@ -118,7 +118,13 @@ def _unknown(entries: Iterable[Mapping[str, Json]], field: str, known: list[str]
 # ---------------------------------------------------------------------------------------------- axes
 
 
-def _declared(spec: SweepSpec) -> Iterator[tuple[_Path, Parameter]]:
+def is_drawn(parameter: Parameter) -> bool:
+    """Whether a parameter is a distribution."""
+    return isinstance(parameter, Distribution)
+
+
+def declared(spec: SweepSpec) -> Iterator[tuple[_Path, Parameter]]:
+    """All parameters, with their paths from the manifest's root."""
     for name, parameter in spec.parameters.items():
         yield ("spec", "parameters", name), parameter
     for index, entry in enumerate(spec.when):
@@ -127,7 +133,7 @@ def _declared(spec: SweepSpec) -> Iterator[tuple[_Path, Parameter]]:
 
 
 def _axes(spec: SweepSpec) -> Iterator[Problem]:
-    for path, parameter in _declared(spec):
+    for path, parameter in declared(spec):
         if isinstance(parameter, Constant):
             continue
         message = _wrong_draw(parameter) if isinstance(parameter, Distribution) else _wrong_axis(parameter)

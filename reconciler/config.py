@@ -1,15 +1,38 @@
-"""The operator's file, typed, with every default filled in."""
+"""The operator's file, typed, with every default filled in.
+
+Looked for as `--config`, $RECONCILER_CONFIG, ./reconciler.yaml, ~/.config/reconciler/reconciler.yaml and
+/etc/reconciler/reconciler.yaml; the first that is there counts, alone. Without any, a git repository with `sweeps.d/`
+around the working directory is served on this machine. State, results and source roots have one folder per repository,
+named by a hash of its url, so that two repositories never meet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from reconciler.core.errors import ConfigError, ReconcilerError
-from reconciler.core.model import Config
+from reconciler import documents, schema
+from reconciler.core.errors import ConfigError, Problem, ReconcilerError
+from reconciler.core.model import Config, Json, RepositoryConfig, SourceConfig, SourceName, Verification
+from reconciler.core.quantities import parse_duration_s, parse_memory_mib
+from reconciler.documents import Document, Finding
+from reconciler.fields import Fields
+
+FILE_NAME = "reconciler.yaml"
+MANIFESTS = "sweeps.d"
+_SYSTEM_FILE = Path("/etc/reconciler") / FILE_NAME
+_HASH_LENGTH = 10
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")  # a scheme, or user@host:path
+_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]+@")
+_LATER_FIELDS = {"host", "maxJobs", "pollInterval", "options", "dialect"}  # of sources that are not of this machine
+_LATER_SCHEDULERS = {"slurm", "pbs"}
 
 
-class InvalidConfig(ReconcilerError):
+class InvalidConfig(ReconcilerError):  # noqa: N818
     """All errors of the configuration; `str` has one line for each."""
 
     def __init__(self, errors: tuple[ConfigError, ...]) -> None:
@@ -20,10 +43,205 @@ class InvalidConfig(ReconcilerError):
         return self.message
 
 
-def load(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path, cpus: int) -> Config:
-    """The configuration from `path`, $RECONCILER_CONFIG, cwd, ~/.config/reconciler or /etc/reconciler: the first there is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Machine:
+    """What of this machine the defaults depend on."""
 
-    Without any, a git repository with `sweeps.d/` around `cwd` is served on this machine with `cpus` slots.
-    Raises InvalidConfig.
+    folder: Path  # where relative paths count from
+    home: Path
+    cpus: int
+
+    def path(self, written: str) -> str:
+        """An absolute path, without symbolic links being followed."""
+        if written == "~" or written.startswith("~/"):
+            written = f"{self.home}{written[1:]}"
+        return os.path.normpath(self.folder / written)
+
+
+def load(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path, cpus: int) -> Config:
+    """The configuration, from the first file of the search order, or the embedded default.
+
+    cwd    absolute; where ./reconciler.yaml and the repository of the embedded default are looked for
+    cpus   of this machine: the slots of a source that does not say how many it has
+    Raises InvalidConfig with all errors.
     """
-    raise NotImplementedError
+    file = _find(path, cwd=cwd, env=env, home=home)
+    if file is None:
+        machine = _Machine(folder=cwd, home=home, cpus=cpus)
+        return _config(Fields({}), None, _repository_around(cwd, str(cwd / FILE_NAME)), machine)
+    document = _read(file)
+    machine = _Machine(folder=file.parent, home=home, cpus=cpus)
+    fields = Fields.of(document.value)
+    if "repository" in fields:
+        repository = _repository(fields.part("repository"), machine)
+    else:
+        repository = _repository_around(cwd, str(file))
+    return _config(fields, str(file), repository, machine)
+
+
+# ---------------------------------------------------------------------------------------------- finding and checking
+
+
+def _find(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path) -> Path | None:
+    named = str(path) if path is not None else env.get("RECONCILER_CONFIG", "")
+    if named:
+        return Path(_Machine(folder=cwd, home=home, cpus=1).path(named))
+    candidates = (cwd / FILE_NAME, home / ".config/reconciler" / FILE_NAME, _SYSTEM_FILE)
+    return next((each for each in candidates if each.is_file()), None)
+
+
+def _read(file: Path) -> Document:
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(documents.MAX_BYTES + 1)
+    except OSError as error:
+        message = f"the configuration cannot be read: {error.strerror}"
+        raise _invalid(str(file), Problem(path=(), reason="FileUnreadable", message=message)) from error
+    found = list(documents.parse(text, file=str(file)))
+    document = found[0] if found else Document(file=str(file), value={})
+    findings = [finding for each in found for finding in each.findings]
+    if len(found) > 1 and not findings:
+        message = "a configuration is one document, without `---` in between"
+        raise _invalid(str(file), Problem(path=(), reason="WrongNumber", message=message))
+    if not findings:
+        later = list(_later(document.value))
+        told = {problem.path for problem in later}
+        wrong = [each for each in schema.problems("config", document.value) if each.path not in told]
+        findings = [document.locate(each) for each in later + wrong or _unread(Fields.of(document.value))]
+    if findings:
+        raise InvalidConfig(
+            tuple(map(_error, sorted(findings, key=lambda each: (each.position.line, each.position.column))))
+        )
+    return document
+
+
+def _invalid(file: str, problem: Problem) -> InvalidConfig:
+    return InvalidConfig((_error(Document(file=file, value=None).locate(problem)),))
+
+
+def _error(finding: Finding) -> ConfigError:
+    return ConfigError(
+        finding.reason, finding.message, position=finding.position, pointer=finding.pointer, hint=finding.hint
+    )
+
+
+def _later(value: Json) -> Iterator[Problem]:
+    """What a later version will understand; to accept it in silence would be a lie."""
+    root = value if isinstance(value, Mapping) else {}
+    if "projects" in root:
+        message = "this version runs tasks from the repository of the manifests only, the project `self`"
+        yield Problem(path=("projects",), reason="NotSupported", message=message, at_key=True)
+    sources = root.get("sources")
+    for name, source in sources.items() if isinstance(sources, Mapping) else ():
+        written = source if isinstance(source, Mapping) else {}
+        hint = "run a daemon on that machine, or take the source out"
+        if written.get("scheduler") in _LATER_SCHEDULERS:
+            message = f"this version does not run {written['scheduler']} yet, only `process` on this machine"
+            path = ("sources", name, "scheduler")
+            yield Problem(path=path, reason="NotSupported", message=message, hint=hint)
+        for field in _LATER_FIELDS & written.keys():
+            message = f"`{field}` is for sources that this version does not run yet: only this machine"
+            path = ("sources", name, field)
+            yield Problem(path=path, reason="NotSupported", message=message, hint=hint, at_key=True)
+
+
+def _unread(fields: Fields) -> Iterator[Problem]:
+    """What has the right form and still cannot be."""
+    repository = fields.part("repository")
+    verify = repository.part("verify")
+    if _PASSWORD.match(repository.text("url", "")):
+        hint = "use an SSH key or a git credential helper"
+        message = "a password does not belong into a file that people read"
+        yield Problem(path=("repository", "url"), reason="PasswordInUrl", message=message, hint=hint)
+    if verify.text("mode", "Off") == "Head" and "allowedSigners" not in verify:
+        message = "mode Head needs `allowedSigners`: without it no commit could be believed"
+        yield Problem(path=("repository", "verify"), reason="MissingField", message=message)
+    try:
+        parse_duration_s(repository.text("interval", "30s"))
+    except ValueError as error:
+        yield Problem(path=("repository", "interval"), reason="InvalidValue", message=str(error))
+    for name in fields.mapping("sources"):
+        try:
+            parse_memory_mib(fields.part("sources").part(name).text("memory", "1Gi"))
+        except ValueError as error:
+            yield Problem(path=("sources", name, "memory"), reason="InvalidValue", message=str(error))
+    port = int(fields.part("http").text("listen", "127.0.0.1:9470").rpartition(":")[2])
+    if port > 65535:
+        yield Problem(path=("http", "listen"), reason="InvalidValue", message=f"{port} is no port: 65535 is the last")
+
+
+# ---------------------------------------------------------------------------------------------- filling in
+
+
+def _config(fields: Fields, file: str | None, repository: RepositoryConfig, machine: _Machine) -> Config:
+    name = sha256(repository.url.encode()).hexdigest()[:_HASH_LENGTH]
+    basename = re.sub(r"[^A-Za-z0-9_.-]", "-", re.split(r"[/:]", repository.url.rstrip("/"))[-1].removesuffix(".git"))
+    state_dir = machine.path(fields.part("state").text("dir", f"~/.local/state/reconciler/{name}"))
+    sources = fields.part("sources")
+    host, _, port = fields.part("http").text("listen", "127.0.0.1:9470").rpartition(":")
+    return Config(
+        file=file,
+        repository=repository,
+        sources=tuple(
+            _source(SourceName(each), sources.part(each), state_dir, machine) for each in sources.value or ("local",)
+        ),
+        state_dir=state_dir,
+        results_dir=machine.path(fields.part("results").text("dir", f"~/reconciler-results/{basename}-{name[:6]}")),
+        max_tasks_per_sweep=fields.part("limits").integer("maxTasksPerSweep", 100_000),
+        prune_max_tasks=fields.part("prune").integer("maxTasks", 100),
+        listen_host=host.strip("[]"),
+        listen_port=int(port),
+    )
+
+
+def _repository(fields: Fields, machine: _Machine) -> RepositoryConfig:
+    url = fields.text("url", "")
+    verify = fields.part("verify")
+    signers = verify.text_or_none("allowedSigners")
+    return RepositoryConfig(
+        url=url if _REMOTE.match(url) else machine.path(url),
+        branch=fields.text("branch", "main"),
+        path=fields.text("path", MANIFESTS).rstrip("/"),
+        interval_s=float(parse_duration_s(fields.text("interval", "30s"))),
+        verify=Verification(
+            mode=verify.text("mode", "Off"), allowed_signers=machine.path(signers) if signers is not None else None
+        ),
+    )
+
+
+def _source(name: SourceName, fields: Fields, state_dir: str, machine: _Machine) -> SourceConfig:
+    memory = fields.text_or_none("memory")
+    return SourceConfig(
+        name=name,
+        scheduler=fields.text("scheduler", "process"),
+        slots=fields.integer("slots", machine.cpus),
+        gpus=tuple(int(str(each)) for each in fields.sequence("gpus")),
+        gpu_type=fields.text_or_none("gpuType"),
+        memory_mib=parse_memory_mib(memory) if memory is not None else None,
+        labels=fields.text_mapping("labels"),
+        root=machine.path(fields.text("root", f"{state_dir}/sources/{name}")),
+        enabled=fields.flag("enabled", default=True),
+    )
+
+
+def _repository_around(cwd: Path, file: str) -> RepositoryConfig:
+    """The embedded default: the work tree around the working directory, on the branch that is checked out."""
+    for folder in (cwd, *cwd.parents):
+        if (folder / ".git").exists():
+            if (folder / MANIFESTS).is_dir():
+                return RepositoryConfig(url=str(folder), branch=_branch(folder / ".git"))
+            break
+    message = f"there is no configuration, and no git repository with `{MANIFESTS}/` around {cwd}"
+    hint = f"`reconciler init` makes one; or write {FILE_NAME}, or name it with --config"
+    raise _invalid(file, Problem(path=(), reason="NoConfiguration", message=message, hint=hint))
+
+
+def _branch(git: Path) -> str:
+    """The branch that is checked out; "main" when none is, or it cannot be told."""
+    try:
+        if git.is_file():  # a linked work tree: the file says where its git folder is
+            git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return "main"
+    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "main"

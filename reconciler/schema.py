@@ -65,19 +65,22 @@ class _Failure(NamedTuple):
     path: tuple[str | int, ...]
     description: str
     fields: tuple[str, ...]  # that the schema knows
+    at_key: bool  # the value is the key at the end of the path
 
     @classmethod
     def of(cls, error: ValidationError) -> _Failure:
         schema: object = error.schema
         described: Mapping[str, object] = schema if isinstance(schema, Mapping) else {}
         fields = described.get("properties")
+        at_key = "propertyNames" in error.absolute_schema_path
         return cls(
             keyword=str(error.validator),
             wanted=error.validator_value,
             value=error.instance,
-            path=tuple(error.absolute_path),
+            path=(*error.absolute_path, str(error.instance)) if at_key else tuple(error.absolute_path),
             description=str(described.get("description", "")),
             fields=tuple(fields) if isinstance(fields, Mapping) else (),
+            at_key=at_key,
         )
 
     @property
@@ -122,7 +125,13 @@ def _told(failure: _Failure) -> Iterator[Problem]:
             yield Problem(path=failure.path, reason="InvalidValue", message=message, hint=hint)
         case keyword:
             message = _SENTENCES[keyword](failure) if keyword in _SENTENCES else f"breaks the rule `{keyword}`"
-            yield Problem(path=failure.path, reason="InvalidValue", message=message, hint=failure.description)
+            yield Problem(
+                path=failure.path,
+                reason="InvalidValue",
+                message=message,
+                hint=failure.description,
+                at_key=failure.at_key,
+            )
 
 
 def _wrong_fields(failure: _Failure) -> Iterator[Problem]:

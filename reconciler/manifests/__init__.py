@@ -82,7 +82,7 @@ def from_document(document: Json) -> SweepSpec:
 
 def _loaded(checked: Checked) -> Loaded | Broken:
     if checked.spec is None:
-        findings = sorted(checked.findings, key=lambda each: (each.position.file, each.position.line))
+        findings = sorted(checked.findings, key=lambda each: (each.position.line, each.position.column))
         return Broken(name=name_of(checked.document), errors=tuple(map(_error, findings)))
     return Loaded(spec=checked.spec, document=checked.document, warnings=tuple(map(_warning, checked.notes)))
 

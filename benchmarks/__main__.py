@@ -23,6 +23,8 @@ def main() -> int:
     contenders, versions = present()
     with tempfile.TemporaryDirectory(prefix="bench", dir=arguments.folder) as name:
         folder = Path(name)
+        if environment.busy():
+            say("the machine is busy: absolute figures will be too low, and ratios uncertain")
         machine = {**environment.machine(folder), "date": datetime.now(tz=UTC).date().isoformat()}
         figures = interleaved(
             {name: contender.run for name, contender in contenders.items()},

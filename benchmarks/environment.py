@@ -22,6 +22,11 @@ def machine(folder: Path) -> dict[str, str]:
     }
 
 
+def busy() -> bool:
+    """Whether others use more than a quarter of a core, by the last minute."""
+    return os.getloadavg()[0] > 0.25
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

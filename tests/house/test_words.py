@@ -15,9 +15,9 @@ SKIPPED = re.compile(
     r"pytest\.(s[k]ip|x[f]ail|imports[k]ip|importors[k]ip|mark\.s[k]ip|mark\.x[f]ail)|mock\.p[a]tch|@p[a]tch\b"
 )
 ELSEWHERE = re.compile(
-    r"\.\./shar[e]d|/work/(shar[e]d|mai[n])|\bDESIG[N]\b|\bthe bri[e]f\b|\bissues? #?\d+|\b[\w.-]+/[\w.-]+#\d+\b"
-    r"|\b(helpe[r]|codin[g]|previou[s]|earlie[r]) sessions?\b|\b(Claud[e]|ChatGP[T]|Copilo[t])\b",
-    re.IGNORECASE,
+    r"\.\./shar[e]d|/work/(shar[e]d|mai[n])|\bDESIG[N]\b|(?i:\bthe bri[e]f\b)"
+    r"|(?i:\bissues? #?\d+)|\b[\w.-]+/[\w.-]+#\d+\b"
+    r"|(?i:\b(helpe[r]|codin[g]|previou[s]|earlie[r]) sessions?\b)|(?i:\b(Claud[e]|ChatGP[T]|Copilo[t])\b)"
 )
 
 

@@ -11,15 +11,27 @@ from typing import Deque, Dict, List, Optional, Set
 
 from . import shapes, shim
 from .look import Sight, is_this_boot, look, read_claim
+from .pipes import MAX_PIECE
 from .place import Root, make_folder, unlink, win
 from .pool import Pool
 from .reach import shim_lives, signal_shim
-from .shapes import Object, Spec
+from .shapes import Object, Order, Spec
 from .supervise import AWAITED
 from .watch import Watch
 
 LOOKS_AT_ONCE = 100
 TOMBSTONE_S = 30 * 86400.0
+
+
+class Worker:
+    """A shim that is our child."""
+
+    __slots__ = ("eid", "orders", "pid")
+
+    def __init__(self, pid: int, orders: int, eid: str) -> None:
+        self.pid = pid
+        self.orders = orders  # the writing end of its pipe
+        self.eid = eid  # the attempt in hand; "" when it has told its end
 
 
 class Desk:
@@ -31,9 +43,9 @@ class Desk:
         self.watch = Watch(root)
         self.news: Dict[str, str] = {}  # eid → Found as JSON, in order
         self.to_look: Deque[str] = deque()
-        self._children: Dict[int, str] = {}  # our shims' pids
-        self._own: Dict[str, int] = {}
-        self._settled: Set[int] = set()  # pids of shims that have told all they had to tell
+        self._workers: Dict[int, Worker] = {}  # by pid
+        self._own: Dict[str, Worker] = {}  # by the attempt in hand
+        self._idle: List[Worker] = []
         self._told: Set[str] = set()  # ends told in this session and not acknowledged
 
     # ------------------------------------------------------------------------------------------ requests
@@ -104,12 +116,17 @@ class Desk:
                     self.pool.release(spec.eid)
                     self.pool.clear()
                     return True
-                pid = self._fork(spec, gpus)
+                self._assign(Order(spec, gpus))
             except OSError:
                 self.pool.put_back(spec)
                 return False
-            self._children[pid] = spec.eid
-            self._own[spec.eid] = pid
+
+    def dismiss(self) -> None:
+        """Let the idle shims go."""
+        while self._idle:
+            worker = self._idle.pop()
+            os.close(worker.orders)
+            worker.orders = -1
 
     def heard(self, line: str) -> None:
         """A line from one of our own shims: what it says is what it has just put on disk."""
@@ -120,7 +137,9 @@ class Desk:
             self._settle(eid)
             self._refused(eid, words)
         elif kind == "-":
-            self._settle(eid)
+            worker = self._settle(eid)
+            if worker is not None:
+                self._idle.append(worker)
             self._ended(eid, words)
         elif kind == "+" and words:
             self._tell(eid, words)
@@ -133,14 +152,17 @@ class Desk:
 
     def reaped(self, pid: int, status: int) -> None:
         """One of our shims has ended, and all that it had to say has been heard."""
-        eid = self._children.pop(pid, None)
-        if eid is None:
+        worker = self._workers.pop(pid, None)
+        if worker is None:
             return
-        if self._own.get(eid) == pid:
-            del self._own[eid]
-        if pid in self._settled:
-            self._settled.discard(pid)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if worker.orders >= 0:
+            os.close(worker.orders)
+        eid = worker.eid
+        if not eid:
             return
+        del self._own[eid]
         try:
             sight = look(self.root, eid)
         except OSError:
@@ -152,11 +174,14 @@ class Desk:
         else:
             self._seen(eid, sight)
 
-    def _settle(self, eid: str) -> None:
-        """Its shim has nothing left to do but to exit."""
-        self._settled.add(self._own.pop(eid, 0))
+    def _settle(self, eid: str) -> Optional[Worker]:
+        """Its shim has told the end of it."""
+        worker = self._own.pop(eid, None)
+        if worker is not None:
+            worker.eid = ""
         self.pool.release(eid)
         self.watch.drop(eid)
+        return worker
 
     def look_around(self) -> None:
         """A bounded number of the looks that are due."""
@@ -193,16 +218,38 @@ class Desk:
             self.pool.add(spec)
         return "accepted"
 
-    def _fork(self, spec: Spec, gpus: List[int]) -> int:
+    def _assign(self, order: Order) -> None:
+        """To an idle shim, or to a new one. Raises OSError when the machine cannot fork."""
+        line = order.line()
+        worker = None
+        while self._idle and worker is None and len(line) <= MAX_PIECE:
+            worker = self._idle.pop()
+            try:
+                os.write(worker.orders, line)
+            except OSError:  # it was killed; its end will be heard of
+                worker = None
+        if worker is None:
+            worker = self._fork(order)
+            self._workers[worker.pid] = worker
+        worker.eid = order.spec.eid
+        self._own[worker.eid] = worker
+
+    def _fork(self, order: Order) -> Worker:
         """Signals wait from before the fork, so that none is lost or handled by the wrong one."""
+        read_end, write_end = os.pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
         try:
             pid = os.fork()
             if pid == 0:
-                shim.run(self.root, spec, gpus, bool(self.pool.gpus))
+                shim.run(self.root, order, bool(self.pool.gpus), read_end)
+        except OSError:
+            os.close(write_end)
+            raise
         finally:
+            os.close(read_end)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pid
+        os.set_blocking(write_end, False)
+        return Worker(pid, write_end, order.spec.eid)
 
     def _cancel(self, eid: str, grace_s: float) -> str:
         self.pool.drop(eid)

@@ -51,9 +51,9 @@ class Folders(NamedTuple):
     checkpoint: str
 
 
-def environment(spec: Spec, folders: Folders, cwd: str, gpus: List[int], managed: bool) -> Dict[bytes, bytes]:
-    """The agent's own, the manifest's over it, and ours over both. `managed`: this source hands out GPUs."""
-    result = dict(os.environb)
+def environment(base: Dict[bytes, bytes], spec: Spec, folders: Folders, cwd: str) -> Dict[bytes, bytes]:
+    """The agent's own (`base`), the manifest's over it, and ours over both."""
+    result = dict(base)
     for name in _DAEMONS_OWN:
         result.pop(name, None)
     for key, value in spec.environment.items():
@@ -67,8 +67,6 @@ def environment(spec: Spec, folders: Folders, cwd: str, gpus: List[int], managed
         "RECONCILER_OUTPUT": folders.output,
         "RECONCILER_CHECKPOINT": folders.checkpoint,
     }
-    if managed:
-        ours["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in gpus)
     for key, value in ours.items():
         result[_bytes(key)] = _bytes(value)
     return result

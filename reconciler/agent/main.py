@@ -116,6 +116,7 @@ class Agent:
 
     def _tick(self, desk: Desk) -> None:
         self._ticks += 1
+        desk.dismiss()
         desk.to_look.extend(desk.watch.eids())
         if self._ticks % DAY_TICKS == 0:
             desk.take_over(time.time())
@@ -306,6 +307,6 @@ def main() -> int:
     """Returns the exit status."""
     for number in (signal.SIGINT, signal.SIGHUP):  # ends of a terminal or a connection are seen on stdin
         signal.signal(number, signal.SIG_IGN)
-    os.closerange(3, 1024)  # whatever who started us has left open
+    pipes.close_all_but((0, 1, 2))  # whatever who started us has left open
     Agent().run()
     return 0

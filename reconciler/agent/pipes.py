@@ -4,10 +4,11 @@ import fcntl
 import os
 import signal
 import stat
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 RING_FD = 3  # where every shim finds the pipe on which it rings; the agent's own numbers begin above _ABOVE
 READ_BYTES = 1 << 16
+MAX_PIECE = 4096  # PIPE_BUF: up to here a write is one piece
 _ABOVE = 10
 
 
@@ -59,6 +60,16 @@ def open_bell(path: str) -> Optional[int]:
         return fd
     os.close(fd)
     return None
+
+
+def close_all_but(kept: Tuple[int, ...]) -> None:
+    """Close every descriptor that is open, whoever opened it, except these."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:  # the one on which the folder was listed
+                pass
 
 
 def drain(fd: int) -> bytes:

@@ -1,7 +1,8 @@
 """Signals, to nothing but what is proven to be ours.
 
-A shim is named by its pid, its start and the boot, all three in its claim. What a dead shim has left is found by the
-attempt's lock: only the shim and its descendants ever hold it for writing (observers share it for a moment).
+A shim is known by its pid, its start and the boot, all three in its claim, and by its name: that of the attempt it
+has in hand. What a dead shim has left is found by the attempt's lock: only the shim and its descendants ever hold it
+for writing (observers share it for a moment).
 """
 
 import os
@@ -18,11 +19,11 @@ _PIDFD_SEND: Optional[Callable[[int, int], None]] = getattr(signal, "pidfd_send_
 
 def signal_shim(claim: Claim, number: int) -> bool:
     """Send a signal to the shim of this claim, made in this boot; False when it is dead."""
-    return _signal(claim.pid, claim.start, number)
+    return _signal(claim.pid, claim.start, number, claim.eid)
 
 
 def shim_lives(claim: Claim) -> bool:
-    return system.start_ticks(claim.pid) == claim.start
+    return _is_it(claim.pid, claim.start, claim.eid)
 
 
 def signal_leftovers(claim: Claim, number: int) -> int:
@@ -41,13 +42,18 @@ def signal_leftovers(claim: Claim, number: int) -> int:
     return sum(_signal(pid, ticks, number) for pid, ticks in targets.items())
 
 
-def _signal(pid: int, start: int, number: int) -> bool:
+def _is_it(pid: int, start: int, name: Optional[str]) -> bool:
+    """True when this process lives, began then and, if a name is given, bears it now."""
+    return system.start_ticks(pid) == start and (name is None or system.process_name(pid) == name)
+
+
+def _signal(pid: int, start: int, number: int, name: Optional[str] = None) -> bool:
     """Only if the process that has the pid now is the one that started then. The pidfd closes the gap in between."""
     if pid <= 1:
         return False
     if _PIDFD_OPEN is not None and _PIDFD_SEND is not None:
-        return _signal_by_pidfd(_PIDFD_OPEN, _PIDFD_SEND, pid, start, number)
-    if system.start_ticks(pid) != start:
+        return _signal_by_pidfd(_PIDFD_OPEN, _PIDFD_SEND, pid, start, number, name)
+    if not _is_it(pid, start, name):
         return False
     try:
         os.kill(pid, number)
@@ -57,14 +63,19 @@ def _signal(pid: int, start: int, number: int) -> bool:
 
 
 def _signal_by_pidfd(
-    pidfd_open: Callable[[int], int], send: Callable[[int, int], None], pid: int, start: int, number: int
+    pidfd_open: Callable[[int], int],
+    send: Callable[[int, int], None],
+    pid: int,
+    start: int,
+    number: int,
+    name: Optional[str],
 ) -> bool:
     try:
         fd = pidfd_open(pid)
     except OSError:
         return False
     try:
-        if system.start_ticks(pid) != start:
+        if not _is_it(pid, start, name):
             return False
         send(fd, number)
     except OSError:

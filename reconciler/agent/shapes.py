@@ -44,6 +44,16 @@ class Spec(NamedTuple):
     raw: Object
 
 
+class Order(NamedTuple):
+    """What a shim is told to do."""
+
+    spec: Spec
+    gpus: List[int]
+
+    def line(self) -> bytes:
+        return dumps({"spec": self.spec.raw, "gpus": list(self.gpus)}).encode("ascii")
+
+
 class LockId(NamedTuple):
     """A lock file: where it lies, and which inode it must be."""
 
@@ -56,6 +66,7 @@ class Claim(NamedTuple):
     """A claim as it was read. Of a revoked one only `kind`, `host`, `machine` and `boot` mean anything."""
 
     kind: str
+    eid: str
     host: str
     machine: str
     boot: str
@@ -100,6 +111,7 @@ def claim_of(value: Json) -> Claim:
     lock = object_of(body.get("lock"), "a lock") if started else None
     return Claim(
         kind=kind,
+        eid=text(body, "eid") if started else "",
         host=text(body, "host"),
         machine=text(body, "machine"),
         boot=text(body, "boot"),
@@ -110,6 +122,11 @@ def claim_of(value: Json) -> Claim:
         gpus=wholes(body, "gpus") if started else [],
         raw=body,
     )
+
+
+def order_of(value: Json) -> Order:
+    body = object_of(value, "an order")
+    return Order(spec_of(body.get("spec")), wholes(body, "gpus"))
 
 
 def eids_of(body: Object) -> List[str]:

@@ -1,4 +1,9 @@
-"""The process that starts one attempt: stage, lock, claim, run, record.
+"""The process that starts an attempt: stage, lock, claim, run, record.
+
+It is forked from the agent for one attempt, and does others after it as long as the agent has some that wait: a fork
+of an interpreter costs more than all that a shim does. It never has more than one in hand: the next is sent to it
+after it has said that the last one is recorded, and while it works its process is named by the attempt, so that a
+signal meant for one can never reach another. When the agent is gone it goes too, after the attempt in hand.
 
 Everything that needs room on the disk is made before the claim, the exit record's bytes too: when that fails nothing
 has run (exit 98), and once the claim is won neither a full disk nor a dead agent keeps the end from being recorded.
@@ -14,33 +19,35 @@ import signal
 import sys
 import time
 import traceback
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
-from . import launch, supervise, system
-from .pipes import RING_FD
+from . import launch, pipes, supervise, system
+from .look import lock_state
+from .pipes import MAX_PIECE, RING_FD
 from .place import Root, make_folder, win
-from .shapes import Object, Spec
+from .shapes import LockId, Object, Order, order_of
 
 LOST = 97
 UNABLE = 98
 BROKEN = 70
 
 RECORD_BYTES = 1024
-MAX_RING = 4096  # PIPE_BUF: up to here a write is one piece
-_LAST_FD = 256  # the agent keeps to small numbers; all are closed on exec as well
 
 
-def run(root: Root, spec: Spec, gpus: List[int], managed: bool) -> None:
-    """The whole life of a shim, in a freshly forked child with CHLD and TERM blocked. Never returns."""
+def run(root: Root, order: Order, managed: bool, orders: int) -> None:
+    """The whole life of a shim, in a freshly forked child with CHLD and TERM blocked. Never returns.
+
+    orders: where further orders come from, one JSON line each; its end is the shim's.
+    """
     status = BROKEN
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         gc.disable()  # collecting would copy pages that we share with the agent
-        _let_go()
+        _let_go(orders)
         system.become_subreaper()
-        status = Shim(root, spec, gpus, managed).live()
+        status = _serve(root, order, managed, orders)
     except BaseException:  # noqa: BLE001 - a forked child must not go on as the agent
         # After the claim this leaves a task, or none, under a lock: whoever looks sees which.
         traceback.print_exc()
@@ -49,14 +56,34 @@ def run(root: Root, spec: Spec, gpus: List[int], managed: bool) -> None:
         os._exit(status)
 
 
+def _serve(root: Root, order: Order, managed: bool, orders: int) -> int:
+    """One attempt after the other; returns the exit status."""
+    start = system.start_ticks(os.getpid()) or 0
+    base = dict(os.environb)
+    while True:
+        system.name_process(order.spec.eid)
+        status = Shim(root, order, managed, start, base).live()
+        if status:
+            return status
+        system.name_process("idle")
+        line = os.read(orders, MAX_PIECE)
+        if not line:
+            return 0
+        order = order_of(json.loads(line.decode("ascii")))
+        while signal.sigtimedwait(supervise.AWAITED, 0) is not None:
+            pass  # what was meant for the last attempt
+
+
 class Shim:
     """One attempt, from its folder to its record."""
 
-    def __init__(self, root: Root, spec: Spec, gpus: List[int], managed: bool) -> None:
+    def __init__(self, root: Root, order: Order, managed: bool, start: int, base: Dict[bytes, bytes]) -> None:
         self.root = root
-        self.spec = spec
-        self.gpus = gpus
+        self.spec = spec = order.spec
+        self.gpus = order.gpus
         self.managed = managed
+        self.start = start
+        self.base = base
         self.nonce = os.urandom(8).hex()
         self.directory = root.attempt(spec.eid)
         self.folders = launch.Folders(
@@ -66,6 +93,8 @@ class Shim:
         locks = root.locks or self.directory
         self.lock_path = "%s/%s.%s" % (locks, "lock" if root.locks is None else spec.eid, self.nonce)
         self.record_fd = -1
+        self.lock_fd = -1
+        self.lock = LockId(self.lock_path, 0, 0)
         self.claim: Object = {}
 
     def live(self) -> int:
@@ -83,6 +112,8 @@ class Shim:
         self._ring("+", self._found(None))
         record = self._execute(time.time())
         self._publish(record)
+        self._release()
+        self._ring("-", self._found(record))
         return 0
 
     def _prepare(self) -> None:
@@ -95,10 +126,10 @@ class Shim:
         self.record_fd = os.open(self.record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(self.record_fd, b" " * RECORD_BYTES)
         self._redirect()
-        lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.set_inheritable(lock, True)  # held as long as any process of the attempt lives
-        self.claim = self._claim(os.fstat(lock))
+        self.lock_fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.set_inheritable(self.lock_fd, True)  # held as long as any process of the attempt lives
+        self.claim = self._claim(os.fstat(self.lock_fd))
 
     def _claim(self, lock: os.stat_result) -> Object:
         claim = self.root.claim_base("started")
@@ -107,7 +138,8 @@ class Shim:
         claim["nonce"] = self.nonce
         claim["pid"] = pid
         claim["job"] = str(pid)
-        claim["start"] = system.start_ticks(pid)
+        claim["start"] = self.start
+        self.lock = LockId(self.lock_path, lock.st_dev, lock.st_ino)
         claim["lock"] = {"path": self.lock_path, "dev": lock.st_dev, "ino": lock.st_ino}
         claim["gpus"] = list(self.gpus)
         return claim
@@ -159,11 +191,13 @@ class Shim:
             os.chdir(cwd)
         except OSError as error:
             raise launch.LaunchError("cannot enter %s: %s" % (cwd, error.strerror)) from None
-        env = launch.environment(self.spec, self.folders, cwd, self.gpus, self.managed)
+        env = launch.environment(self.base, self.spec, self.folders, cwd)
+        if self.managed:
+            env[b"CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in self.gpus).encode("ascii")
         return launch.spawn(launch.command(self.spec, self.folders), env)
 
     def _publish(self, record: Object) -> None:
-        """Put the record in place, then the hints that it is there. The lock goes with this process, after all this."""
+        """Put the record in place, then the hint that it is there; the lock is still held."""
         data = json.dumps(record).encode("ascii")
         os.pwrite(self.record_fd, data.ljust(RECORD_BYTES), 0)
         path = self.directory + "/exit.json"
@@ -176,7 +210,14 @@ class Shim:
             os.rmdir(self.folders.checkpoint)  # nothing was kept there
         except OSError:
             pass
-        self._ring("-", self._found(record))
+
+    def _release(self) -> None:
+        """Let go of everything of the attempt; its lock is free now, unless something of it is still alive."""
+        os.chdir("/")
+        for number in (1, 2):
+            os.dup2(0, number)
+        os.close(self.record_fd)
+        os.close(self.lock_fd)
 
     def _found(self, record: Optional[Object]) -> str:
         """What the agent may pass on as it is, instead of looking."""
@@ -184,7 +225,7 @@ class Shim:
             "staged": True,
             "waiting": False,
             "claim": self.claim,
-            "lock": "held",
+            "lock": lock_state(self.lock),
             "exit": record,
             "refused": "",
             "directory": self.directory,
@@ -194,7 +235,7 @@ class Shim:
     def _ring(self, kind: str, words: str) -> None:
         """Tell the agent that forked us or, if it is gone, whichever listens now. Never blocks; only a hint."""
         line = ("%s%s %s\n" % (kind, self.spec.eid, words.replace("\n", " "))).encode("utf-8", "replace")
-        if len(line) > MAX_RING:
+        if len(line) > MAX_PIECE:
             line = ("%s%s\n" % (kind, self.spec.eid)).encode("ascii")
         try:
             os.write(RING_FD, line)
@@ -221,9 +262,9 @@ class Shim:
                 pass
 
 
-def _let_go() -> None:
+def _let_go(orders: int) -> None:
     """Close every descriptor of the session, so that its end is seen while tasks go on."""
-    os.closerange(RING_FD + 1, _LAST_FD)
+    pipes.close_all_but((0, 1, 2, RING_FD, orders))
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)

@@ -7,6 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .shapes import Object
 
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
 # File systems whose locks are not to be trusted between hosts, or at all.
@@ -77,6 +78,17 @@ def become_subreaper() -> None:
     """Orphans among our descendants become our children; best effort."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def name_process(name: str) -> None:
+    """What ps shows, and what `process_name` finds: at most 15 characters, the length of an eid; best effort."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_NAME, name.encode("ascii"), 0, 0, 0)
+
+
+def process_name(pid: int) -> str:
+    """ "" when there is no such process."""
+    return first_line("/proc/%d/comm" % pid) or ""
 
 
 def is_local(path: str) -> bool:

@@ -62,6 +62,8 @@ class SourceLoop:
         self._clock = clock
         self._notify = notify
         self._wake = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._to_acknowledge: list[Eid] = []
         self._settled = False  # this session has looked at everything that was open
         self._asked: dict[Eid, Instant] = {}
         self._unresolved: dict[Eid, str] = {}
@@ -117,6 +119,7 @@ class SourceLoop:
     async def _session(self) -> float | None:
         """One session, from hello to its end; returns how long to wait before the next one, None for the usual."""
         self._settled = False
+        self._to_acknowledge.clear()  # a new session tells again what was not acknowledged
         try:
             hello = await self.source.connect()
             log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
@@ -137,7 +140,8 @@ class SourceLoop:
 
     async def _serve(self) -> None:
         """Listen, act and probe side by side; the first to end ends the session."""
-        workers = [asyncio.create_task(work) for work in (self._listen(), self._act(), self._probe())]
+        works = (self._listen(), self._acknowledge(), self._act(), self._probe())
+        workers = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
             for worker in done:
@@ -149,7 +153,17 @@ class SourceLoop:
 
     async def _listen(self) -> None:
         async for page in self.source.pushes():
-            await self._take(page)
+            self._take(page)
+            await self._clock.sleep(0)
+
+    async def _acknowledge(self) -> None:
+        """Let the source forget what is recorded: many at once, and without keeping the next page waiting."""
+        while True:
+            await self._recorded.wait()
+            self._recorded.clear()
+            while self._to_acknowledge:
+                eids, self._to_acknowledge = self._to_acknowledge[:PAGE], self._to_acknowledge[PAGE:]
+                await self.source.ask(acknowledge(eids))
 
     async def _act(self) -> None:
         self._wake.set()
@@ -194,10 +208,10 @@ class SourceLoop:
     async def _look_at(self, eids: Sequence[Eid]) -> None:
         for first in range(0, len(eids), PAGE):
             page = await self.source.ask(self.source.dialect.inspect(eids[first : first + PAGE]))
-            await self._take(list(page.values()))
+            self._take(list(page.values()))
 
-    async def _take(self, page: Sequence[Found]) -> None:
-        """Record a page of evidence, and only then let the source forget what is recorded."""
+    def _take(self, page: Sequence[Found]) -> None:
+        """Record a page of evidence; what is recorded the source may forget."""
         hello = self.source.state.hello
         assert hello is not None
         seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now())
@@ -205,7 +219,8 @@ class SourceLoop:
         if seen.changed:
             self._changed(seen.changed)
         if seen.acknowledge:
-            await self.source.ask(acknowledge(seen.acknowledge))
+            self._to_acknowledge.extend(seen.acknowledge)
+            self._recorded.set()
 
     def _note(self, page: Sequence[Found], seen: Observation) -> None:
         for found in page:

@@ -5,7 +5,8 @@ Not constant: `tasks` (a scan with a bounded result, for people), and staging (i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from reconciler.core.diff import Change, DiffPolicy
@@ -57,6 +58,7 @@ UNACCEPTED = f"""
     ORDER BY a.intended_at LIMIT ?
 """
 DELAYED_MAX = 100_000
+EIDS_PAGE = 500  # SQLite before 3.32 takes 999 variables
 CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
 
 
@@ -218,8 +220,10 @@ class Reader:
     def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:
         """Those of them that are known."""
         found: dict[Eid, Attempt] = {}
-        for eid in eids:
-            found.update((attempt.eid, attempt) for attempt in self._attempts(f"{ATTEMPT} a.eid = ?", (eid,)))
+        wanted = iter(eids)
+        while page := list(islice(wanted, EIDS_PAGE)):
+            sql = f"{ATTEMPT} a.eid IN ({','.join('?' * len(page))})"
+            found.update((attempt.eid, attempt) for attempt in self._attempts(sql, page))
         return found
 
     def cancelling(self, source: SourceName, before: Instant) -> list[Attempt]:
@@ -248,5 +252,5 @@ class Reader:
         row = self._database.row("SELECT id, generation, settling FROM sweeps WHERE name = ?", (name,))
         return (0, 0, 0) if row is None else row
 
-    def _attempts(self, sql: str, args: tuple[Cell, ...]) -> list[Attempt]:
+    def _attempts(self, sql: str, args: Sequence[Cell]) -> list[Attempt]:
         return [rows.attempt(row[0], row[1:]) for row in self._database.rows(sql, args)]

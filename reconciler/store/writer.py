@@ -109,9 +109,11 @@ class Store(Reader):
 
         A recorded success is final; the task is saved only from its newest attempt; an intended cancellation stays.
         A task that ended while its spec changed, or that was cancelled and is desired, goes on as `core.diff` decides.
-        Of the task only phase, reason, failures, uncounted, not_before and scale are taken.
+        Of the task only phase, reason, failures, uncounted, not_before and scale are taken. Durable when an attempt
+        ended: its source may forget it then. Otherwise the source tells again.
         """
-        with self._database.transaction():
+        ended = any(attempt.phase.ended for attempt, _ in pairs)
+        with self._database.transaction() if ended else self._database.soft_transaction():
             batch = Batch(self._database)
             for attempt, task in pairs:
                 batch.record(attempt, task, at)
@@ -119,8 +121,11 @@ class Store(Reader):
             write_events(self._database, events, at)
 
     def accepted(self, eids: Iterable[Eid], at: Instant) -> None:
-        """The source has these attempts; those of which more is known already keep what is known."""
-        with self._database.transaction():
+        """The source has these attempts; those of which more is known already keep what is known.
+
+        Not durable by itself: forgotten in a power loss, they are looked at again.
+        """
+        with self._database.soft_transaction():
             sql = "UPDATE attempts SET accepted_at = ? WHERE eid = ? AND open = 1 AND accepted_at IS NULL"
             self._database.many(sql, [(at, eid) for eid in eids])
 
@@ -182,13 +187,13 @@ class Store(Reader):
         new = (rows.dump([asdict(each) for each in conditions]), rows.dump(holds))
         if self._database.row("SELECT conditions, holds FROM sweeps WHERE name = ?", (name,)) in (None, new):
             return False
-        with self._database.transaction():
+        with self._database.soft_transaction():
             self._database.execute("UPDATE sweeps SET conditions = ?, holds = ? WHERE name = ?", (*new, name))
         return True
 
     def set_source(self, name: SourceName, state: Json, at: Instant) -> None:
         """The last known state of a source."""
-        with self._database.transaction():
+        with self._database.soft_transaction():
             sql = "INSERT OR REPLACE INTO sources (name, at, state) VALUES (?, ?, ?)"
             self._database.execute(sql, (name, at, rows.dump(state)))
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.clock import Clock, SystemClock
 from reconciler.core.errors import UsageError
 from reconciler.core.model import Config, SweepName, Task
 
 if TYPE_CHECKING:
+    from reconciler.clock import Clock
     from reconciler.store import Reader, SweepRow
 
 NEAR = 1000  # of so many tasks the nearest id is looked for
@@ -28,7 +28,12 @@ class App:
 
     def __init__(self, config_file: Path | None) -> None:
         self._file = config_file
-        self.clock: Clock = SystemClock()
+
+    @cached_property
+    def clock(self) -> Clock:
+        from reconciler.clock import SystemClock
+
+        return SystemClock()
 
     @cached_property
     def config(self) -> Config:

@@ -22,9 +22,9 @@ PATH = click.Path(path_type=Path)
 @click.argument("directory", type=PATH)
 @click.option("--git", "with_git", is_flag=True, help="Make the directory a git repository first.")
 def init(directory: Path, with_git: bool) -> int:
-    """Write a first manifest, sweeps.d/hello.yaml, into a git repository.
+    """Write a first manifest into a git repository.
 
-    Nothing is overwritten.
+    It is sweeps.d/hello.yaml, which explains itself. Nothing is overwritten.
     """
     path = starter.write(directory, with_git=with_git)
     click.echo(f"wrote {path}\n\nnext:\n{starter.next_steps(directory)}")
@@ -46,7 +46,7 @@ def validate(path: tuple[Path, ...], output: str) -> int:
     for each in read:
         for loaded in each.loaded:
             for warning in loaded.warnings:
-                click.echo(f"{printable(warning)} [Warning]", err=True)
+                click.echo(printable(warning), err=True)
             click.echo(f"{each.file}: {loaded.spec.name}: {_tasks(count(loaded.spec))}")
         for error in each.errors:
             tell(error)

@@ -31,7 +31,6 @@ spec:
   resources: {cpus: 1, walltime: 1m}
   parallelism: 4                  # at most so many at once
   retry: {limit: 1}               # a task that fails is tried once more
-  results: {collect: [greeting.txt]}
 """
 
 

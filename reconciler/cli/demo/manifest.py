@@ -33,7 +33,6 @@ spec:
     sweeps: 2000
   resources: {{cpus: 1, walltime: 5m}}
   retry: {{limit: 2}}
-  results: {{collect: [metrics.json]}}
 """
 
 

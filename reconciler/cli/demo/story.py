@@ -14,9 +14,10 @@ from rich.console import Console
 
 from reconciler.cli.demo.manifest import FILE, FIRST, SWEEP, edited, manifest
 from reconciler.cli.demo.scene import Scene, Watcher
-from reconciler.cli.demo.view import View, picture
+from reconciler.cli.demo.view import COLUMNS, View, rows
 from reconciler.cli.demo.world import World
 from reconciler.cli.failures import report
+from reconciler.cli.output import print_table
 from reconciler.clock import Clock, SystemClock
 from reconciler.core.diff import Verb
 from reconciler.core.errors import ReconcilerError, StoreError
@@ -86,7 +87,7 @@ class _Story:
 
     def _end(self, scene: Scene, metrics: str) -> None:
         self._say("\nDone. A magnet loses its order at the temperature 2.269:\n", bold=True)
-        self._console.print(picture(scene))
+        print_table(COLUMNS, rows(scene))
         failed = scene.phases[Phase.FAILED] + scene.phases[Phase.LOST]
         if failed:
             raise ReconcilerError("TasksFailed", f"{failed} tasks of the demo failed")

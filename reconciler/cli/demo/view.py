@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from reconciler.cli.demo.manifest import CRITICAL
 from reconciler.cli.demo.scene import Scene, Temperature
-from reconciler.cli.output import STYLES, table
+from reconciler.cli.output import STYLES, Cells, table
 from reconciler.core.model import Phase
 
 BAR = 36
+COLUMNS = ("TEMPERATURE", "TASKS", "MAGNETISATION", "")
 MARKS = {
     Phase.WAITING: "·",
     Phase.QUEUED: "○",
@@ -48,7 +49,7 @@ class View:
     def show(self, scene: Scene) -> None:
         """The scene, if it is news."""
         if self._live is not None:
-            self._live.update(Group(picture(scene), Text(summary(scene), style="bold")), refresh=True)
+            self._live.update(Group(table(COLUMNS, rows(scene)), Text(summary(scene), style="bold")), refresh=True)
         elif summary(scene) != self._said:
             self._said = summary(scene)
             self._console.print(f"  {self._said}")
@@ -63,13 +64,12 @@ def summary(scene: Scene) -> str:
     return ", ".join(told) or "nothing yet"
 
 
-def picture(scene: Scene) -> RenderableType:
+def rows(scene: Scene) -> list[Cells]:
     """Magnetisation against temperature, with the tasks that measured it."""
-    rows = [
+    return [
         (f"{value:g}", _tasks(each), _bar(each), _number(each) + (" ← transition" if value == CRITICAL else ""))
         for value, each in scene.temperatures.items()
     ]
-    return table(("TEMPERATURE", "TASKS", "MAGNETISATION", ""), rows)
 
 
 def _tasks(temperature: Temperature) -> Text:

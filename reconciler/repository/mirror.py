@@ -60,7 +60,7 @@ class Mirror:
         if self._objects is None:
             if not self._directory.is_dir():
                 raise RepositoryError("NotFetched", f"{self._address.shown} was never fetched")
-            self._objects = Objects(self._directory)
+            self._objects = Objects(self._directory, self._git.environment())
         return self._objects
 
     async def run(self, *arguments: str, stdin: str = "") -> Result:
@@ -79,7 +79,6 @@ class Mirror:
             if result.code and not failures.is_missing_reference(result):
                 raise failures.explain(result, self._address)
         await self._collect_garbage()
-        self._reopen()
         return result
 
     async def remote_references(self, *patterns: str) -> dict[str, Commit]:
@@ -108,7 +107,7 @@ class Mirror:
 
     async def discard(self) -> None:
         """Throw the mirror away; the next fetch makes it anew."""
-        self._close()
+        self.close()
         self._prepared = False
         doomed = self._directory.with_name(self._directory.name + ".damaged")
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
@@ -150,16 +149,13 @@ class Mirror:
         self._fetches += 1
         if self._fetches % _COLLECT_EVERY:
             return
-        self._close()
+        self.close()
         # Its failure is no failure of the fetch: the mirror is whole, only larger than it could be.
         with contextlib.suppress(RepositoryError):
             await self._git.run("gc", "--auto", "--quiet", timeout_s=FETCH_TIMEOUT_S)
 
-    def _reopen(self) -> None:
-        self._close()
-        self._objects = Objects(self._directory)
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End what reads; the next question starts it again."""
         if self._objects is not None:
             self._objects.close()
             self._objects = None

@@ -1,18 +1,18 @@
 """Objects and references of a repository on this machine, read in process: the border to GitPython.
 
-GitPython only reads here. `GitDB` needs no git process; it is opened anew after each fetch, as it does not notice new
-packs by itself.
+GitPython only reads here: references from their files, objects from two `git cat-file` that it starts when first asked
+and keeps. They are started with our environment, and anew if they have died.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import git
-from git.objects.fun import tree_entries_from_data
 from git.refs import SymbolicReference
+from gitdb.exc import ODBError
 
 from reconciler.core.errors import RepositoryError
 from reconciler.core.model import Commit, Instant
@@ -22,17 +22,20 @@ from reconciler.repository.reading import Entry, Kind
 TREE_LIMIT = 16 << 20
 _DIRECTORY, _SYMLINK, _SUBMODULE = 0o040000, 0o120000, 0o160000
 _FILES = (0o100644, 0o100755)
-_EVERY_ERROR = (git.GitError, git.BadName, git.BadObject, ValueError, OSError, KeyError, IndexError, AssertionError)
+_EVERY_ERROR = (git.GitError, ODBError, ValueError, OSError, KeyError, IndexError, AssertionError)
 
 
 class Objects:
     """The objects of one repository. Raises RepositoryError (CorruptMirror) where git would not be believed."""
 
-    def __init__(self, git_dir: Path) -> None:
+    def __init__(self, git_dir: Path, environment: Mapping[str, str]) -> None:
+        """environment: for the git that reads."""
         with _translated():
-            self._repo = git.Repo(git_dir, odbt=git.GitDB, expand_vars=False)
+            self._repo = git.Repo(git_dir, expand_vars=False)
+            self._repo.git.update_environment(**environment, GIT_DIR=self._repo.git_dir)
 
     def close(self) -> None:
+        """End the processes that read; they are started again when needed."""
         self._repo.close()
 
     def reference(self, name: str) -> Commit | None:
@@ -43,18 +46,22 @@ class Objects:
             return None
 
     def has_commit(self, commit: Commit) -> bool:
-        binsha = bytes.fromhex(commit)
         with _translated():
-            return bool(self._repo.odb.has_object(binsha)) and self._repo.odb.info(binsha).type == b"commit"
+            try:
+                kind, _ = self._header(commit)
+            except ValueError as error:
+                if "could not be resolved" in str(error):
+                    return False
+                raise
+            return kind == b"commit"
 
     def committed_at(self, commit: Commit) -> Instant:
         with _translated():
-            return float(self._commit(commit).committed_date)
+            return float(git.Commit(self._repo, bytes.fromhex(commit)).committed_date)
 
     def tree(self, commit: Commit, path: str) -> str:
         """The hash of a directory at a commit, "" when there is none. Raises RepositoryError (PathNotADirectory)."""
-        with _translated():
-            tree: str = self._commit(commit).tree.hexsha
+        tree = self._root(commit)
         for part in path.split("/") if path else ():
             mode, sha = self._children(tree).get(part, (0, ""))
             if not sha:
@@ -78,8 +85,7 @@ class Objects:
     def read(self, commit: Commit, path: str, base: str, limit: int) -> bytes:
         """A file's content; see Repository.read."""
         *directories, name = reading.parts_below(path, base)
-        with _translated():
-            tree: str = self._commit(commit).tree.hexsha
+        tree = self._root(commit)
         for part in directories:
             mode, tree = self._children(tree).get(part, (0, ""))
             if mode in (_SYMLINK, _SUBMODULE):
@@ -95,32 +101,65 @@ class Objects:
 
     def _blob(self, sha: str, path: str, limit: int) -> bytes:
         with _translated():
-            size = int(self._repo.odb.info(bytes.fromhex(sha)).size)
+            _, size = self._header(sha)
         if size > limit:
             raise reading.too_large(path, size, limit)
         with _translated():
-            return bytes(self._repo.odb.stream(bytes.fromhex(sha)).read())
+            return self._data(sha)
 
-    def _commit(self, commit: Commit) -> git.Commit:
-        return git.Commit(self._repo, bytes.fromhex(commit))
+    def _root(self, commit: Commit) -> str:
+        """The hash of a commit's tree. Raises RepositoryError (RevisionNotFound): not to have a commit is no damage."""
+        if not self.has_commit(commit):
+            hint = "its branch may have been rewritten; the next fetch may bring it"
+            raise RepositoryError("RevisionNotFound", f"the mirror has no commit {commit}", hint=hint)
+        with _translated():
+            return str(git.Commit(self._repo, bytes.fromhex(commit)).tree.hexsha)
+
+    def _header(self, sha: str) -> tuple[bytes, int]:
+        """An object's type and size."""
+        binsha = bytes.fromhex(sha)
+        try:
+            info = self._repo.odb.info(binsha)
+        except _EVERY_ERROR:  # the process may have been killed, which is no damage
+            self._repo.git.clear_cache()
+            info = self._repo.odb.info(binsha)
+        return bytes(info.type), int(info.size)
+
+    def _data(self, sha: str) -> bytes:
+        binsha = bytes.fromhex(sha)
+        try:
+            return bytes(self._repo.odb.stream(binsha).read())
+        except _EVERY_ERROR:
+            self._repo.git.clear_cache()
+            return bytes(self._repo.odb.stream(binsha).read())
 
     def _children(self, tree: str) -> dict[str, tuple[int, str]]:
-        """Name → (mode, hash). Raw entries, because GitPython's tree objects refuse modes that they do not know."""
-        binsha = bytes.fromhex(tree)
+        """Name → (mode, hash)."""
         with _translated():
-            if self._repo.odb.info(binsha).size > TREE_LIMIT:
+            if self._header(tree)[1] > TREE_LIMIT:
                 raise reading.too_many_files()
-            data = bytes(self._repo.odb.stream(binsha).read())
-            return {name: (mode, sha.hex()) for sha, mode, name in tree_entries_from_data(data)}
+            return _parse_tree(self._data(tree))
 
 
 def common_directory(directory: Path) -> Path | None:
     """Where a repository's references lie: a checkout's `.git`, for a worktree its owner's; None: no repository."""
     try:
-        with git.Repo(directory, odbt=git.GitDB, expand_vars=False) as repo:
+        with git.Repo(directory, expand_vars=False) as repo:
             return Path(repo.common_dir).resolve()
     except _EVERY_ERROR:
         return None
+
+
+def _parse_tree(data: bytes) -> dict[str, tuple[int, str]]:
+    """`<mode> <name> NUL <hash>`, repeated. GitPython's own reader fails on modes that it does not know."""
+    children: dict[str, tuple[int, str]] = {}
+    position = 0
+    while position < len(data):
+        space, end = data.index(b" ", position), data.index(b"\0", position)
+        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
+        children[name] = int(data[position:space], 8), data[end + 1 : end + 21].hex()
+        position = end + 21
+    return children
 
 
 def _kind(mode: int) -> Kind:

@@ -153,6 +153,10 @@ class Repository:
         async with self._lock:
             await self._mirror.keep(wanted)
 
+    def close(self) -> None:
+        """End the processes that read; the next question starts them again."""
+        self._mirror.close()
+
     async def _fetch(self) -> Head:
         commit = self._unchanged()
         if commit is None:
@@ -173,13 +177,17 @@ class Repository:
         if self._address.local is None or not self.git_dir.is_dir():
             return None
         try:
-            original = Objects(self._address.local)
+            original = Objects(self._address.local, {})
         except RepositoryError:
             return None
         theirs = original.reference(f"refs/heads/{self._branch}")
         original.close()
         ours = self._mirror.objects().reference(HEAD)
-        return ours if ours == theirs else None
+        if ours is None or ours != theirs:
+            return None
+        if not self._mirror.objects().has_commit(ours):
+            raise RepositoryError("CorruptMirror", "the mirror lost its head", hint="it is made anew")
+        return ours
 
     async def _branch_missing(self) -> RepositoryError:
         names = await self._mirror.remote_references("refs/heads/*")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from reconciler.redaction import HIDDEN, is_secret_name, redact
 
@@ -40,8 +40,8 @@ def configure_logging(
     stream: stderr if None; counted: told the level of each line, in lower case.
     """
     handler = _Handler(stream or sys.stderr, counted)
-    journald = _is_journald(stream or sys.stderr)
-    handler.setFormatter(_JsonFormatter(journald) if format is LogFormat.JSON else _TextFormatter(journald))
+    line = _json_line if format is LogFormat.JSON else _text_line
+    handler.setFormatter(_Formatter(line, journald=_is_journald(stream or sys.stderr)))
     logger = logging.getLogger("reconciler")
     for earlier in list(logger.handlers):
         logger.removeHandler(earlier)
@@ -60,40 +60,38 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-class _Formatter(logging.Formatter):
-    """Takes a record apart; how it is put together again is the subclasses' business."""
+Fields: TypeAlias = Mapping[str, object]
 
-    def __init__(self, journald: bool) -> None:
+
+class _Formatter(logging.Formatter):
+    """Takes a record apart and its secrets out; `line` puts it together again."""
+
+    def __init__(self, line: Callable[[logging.LogRecord, str, Fields], str], *, journald: bool) -> None:
         super().__init__()
+        self._line = line
         self._journald = journald
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: _value(name, value) for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             fields["exception"] = redact(self.formatException(record.exc_info))[-_VALUE_LIMIT:]
-        moment = datetime.fromtimestamp(record.created, UTC)
-        line = self.line(record, moment, redact(record.getMessage()), fields)
+        line = self._line(record, redact(record.getMessage()), fields)
         return f"<{_SEVERITY.get(record.levelname, 6)}>{line}" if self._journald else line
 
-    def line(self, record: logging.LogRecord, moment: datetime, message: str, fields: Mapping[str, object]) -> str:
-        raise NotImplementedError
 
-
-class _TextFormatter(_Formatter):
+def _text_line(record: logging.LogRecord, message: str, fields: Fields) -> str:
     """`12:34:56 INFO    started sweep=mnist tasks=3`"""
+    moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+    told = [f"{name}={_quoted(str(value))}" for name, value in fields.items()]
+    return " ".join([f"{moment:%H:%M:%S} {record.levelname:<7}", _one_line(message), *told])
 
-    def line(self, record: logging.LogRecord, moment: datetime, message: str, fields: Mapping[str, object]) -> str:
-        told = [f"{name}={_quoted(str(value))}" for name, value in fields.items()]
-        return " ".join([f"{moment.astimezone():%H:%M:%S} {record.levelname:<7}", _one_line(message), *told])
 
-
-class _JsonFormatter(_Formatter):
+def _json_line(record: logging.LogRecord, message: str, fields: Fields) -> str:
     """`{"ts": "…Z", "level": "info", "logger": …, "msg": …, …fields}`"""
-
-    def line(self, record: logging.LogRecord, moment: datetime, message: str, fields: Mapping[str, object]) -> str:
-        ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head = {"ts": ts, "level": record.levelname.lower(), "logger": record.name, "msg": message}
-        return json.dumps({**fields, **head}, ensure_ascii=False)
+    ts = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = {"ts": ts, "level": record.levelname.lower(), "logger": record.name, "msg": message}
+    rest = {name: value for name, value in fields.items() if name not in head}
+    return json.dumps({**head, **rest}, ensure_ascii=False)
 
 
 def _value(name: str, value: object) -> object:

@@ -1,0 +1,8 @@
+"""Tests of the adapters share fakes and real repositories: `from virtual_clock import VirtualClock`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fakes"))

@@ -18,7 +18,7 @@ from typing import assert_never
 
 from reconciler.core.fit import Capacity, Hold, allowed, busy, usable
 from reconciler.core.model import Instant, Phase, Placement, Resources, SourceName, Strategy, SweepName, Task, TaskKey
-from reconciler.core.reasons import REASONS
+from reconciler.core.reasons import what_to_do
 
 __all__ = ["Capacity", "Dispatch", "Head", "Hold", "Queue", "Start", "Why", "dispatch", "explain"]
 
@@ -242,7 +242,7 @@ def _backoff(until: Instant | None) -> Hold:
 def explain(task: Task, resources: Resources, queue: Queue, capacities: Sequence[Capacity], now: Instant) -> Why:
     """Why this task of the queue's sweep is not running, or that it is. `resources`: what its next attempt asks for."""
     reason, message = _told(task, resources, queue, capacities, now)
-    return Why(reason=reason, message=message, hint=REASONS[reason].action if reason in REASONS else "")
+    return Why(reason=reason, message=message, hint=what_to_do(reason))
 
 
 def _told(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.fit import Hold
 from reconciler.core.model import Commit, ConditionStatus, Phase, SourceName, SweepName, SweepState
-from reconciler.core.reasons import REASONS
+from reconciler.core.reasons import REASONS, what_to_do
+from reconciler.core.refusals import REFUSALS
 from reconciler.core.status import (
     POLARITY,
     Polarity,
@@ -312,11 +313,18 @@ def test_every_condition_has_a_reason_and_the_whole_is_json(facts):
 # ------------------------------------------------------------------------------------------------ reasons
 
 
-def test_each_reason_says_what_it_means_and_what_to_do():
-    unexplained = [reason for reason, text in REASONS.items() if len(text.partition("\n")[0].split()) < 4]
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_says_what_it_means_and_what_to_do(reason):
+    assert len(REASONS[reason].meaning.split()) >= 4
+    assert all(text.endswith(".") for text in REASONS[reason] if text)
+    assert what_to_do(reason) == REASONS[reason].action
 
-    assert unexplained == []
+
+def test_no_reason_stands_in_both_tables_and_each_table_is_in_order():
+    own = [reason for reason in REASONS if reason not in REFUSALS]
+
+    assert [*REFUSALS, *own] == [*sorted(REFUSALS), *sorted(own)]
 
 
-def test_reasons_are_in_order():
-    assert list(REASONS) == sorted(REASONS)
+def test_nothing_is_to_be_done_about_a_word_that_is_not_known():
+    assert what_to_do("NoSuchReason") == ""

@@ -157,7 +157,7 @@ def _failed(file: str, reason: str, message: str, *, place: Place = (0, 0)) -> D
     )
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):  # noqa: N818 - a signal inside this module, no error that anyone sees
     """Reading cannot go on."""
 
 
@@ -238,13 +238,13 @@ class _Builder:
                 self._path.pop()
             return
         if isinstance(event, yaml.AliasEvent):
-            self.refuse("Alias", "aliases are not allowed", event, hint="write the value out where it is used")
+            self._take_alias(event)
         if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             return
         if event.anchor is not None:
-            self.refuse("Anchor", "anchors are not allowed", event, hint="write the value out where it is used")
+            self._problem("Anchor", "anchors are not allowed", event, hint="write the value out where it is used")
         if event.tag is not None:
-            self.refuse("Tag", f"tags are not allowed (`{event.tag}`)", event, hint="quote a value to make it text")
+            self._problem("Tag", f"tags are not allowed (`{event.tag}`)", event, hint="quote a value to make it text")
         if isinstance(self._open[-1], dict) and self._key is None:
             self._take_key(event)
         elif isinstance(event, yaml.ScalarEvent):
@@ -252,6 +252,13 @@ class _Builder:
             self._values_at[path] = _place(event.start_mark)
         else:
             self._enter(event)
+
+    def _take_alias(self, event: yaml.AliasEvent) -> None:
+        """An alias is never followed; reading goes on, so that at least the sweep's name is known."""
+        if isinstance(self._open[-1], dict) and self._key is None:
+            self.refuse("Alias", "aliases are not allowed", event)
+        self._problem("Alias", "aliases are not allowed", event, hint="write the value out where it is used")
+        self._attach(None)
 
     def _enter(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._open) > MAX_DEPTH:
@@ -280,7 +287,7 @@ class _Builder:
         key = event.value
         if event.implicit[0]:
             if key == "<<":
-                self.refuse("MergeKey", "merge keys are not allowed", event, hint="write the fields out")
+                self._problem("MergeKey", "merge keys are not allowed", event, hint="write the fields out")
             if not isinstance(self._scalar(event), str):
                 self._problem("InvalidKey", f"the key `{key[:40]}` is not text", event, hint=f'write "{key[:40]}"')
         path = (*self._path, key)

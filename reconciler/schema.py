@@ -159,8 +159,8 @@ def _unknown_field(failure: _Failure, name: str) -> Problem:
 
 
 def _type_hint(failure: _Failure) -> str:
-    if "string" in failure.words and isinstance(failure.value, int | float):
-        return "quote it to make it text"
+    if failure.words == ("string",) and isinstance(failure.value, int | float):
+        return f"{failure.description} A number becomes text in quotes.".strip()
     return failure.description
 
 
@@ -170,7 +170,7 @@ _SENTENCES: dict[str, Callable[[_Failure], str]] = {
     "minimum": lambda failure: f"{failure.value} is less than {failure.wanted}",
     "exclusiveMinimum": lambda failure: f"{failure.value} is not above {failure.wanted}",
     "maximum": lambda failure: f"{failure.value} is more than {failure.wanted}",
-    "minItems": lambda failure: f"needs at least {failure.wanted} of them, has {failure.size}",
+    "minItems": lambda failure: f"needs at least {failure.wanted}, has {failure.size}",
     "maxItems": lambda failure: f"has {failure.size}, more than {failure.wanted}",
     "minLength": lambda _: "must not be empty",
     "maxLength": lambda failure: f"is longer than {failure.wanted} characters",

@@ -71,7 +71,7 @@ def draw(distribution: Distribution, seed: int, name: str, index: int) -> Json:
             return first + whole * math.floor(u * ((last - first) // whole + 1))
         case Normal(mean=mean, stddev=stddev, step=step):
             value = NormalDist(mean, stddev).inv_cdf(u)
-            return round_float(value if step is None else round(value / step) * step)
+            return round_float(value) if step is None else _number(round(value / step) * _exact(step), step)
         case Choice(values=options, probabilities=probabilities):
             return _chosen(options, probabilities, u)
 
@@ -114,12 +114,20 @@ def _unit(seed: int, name: str, index: int) -> float:
 
 
 def _stepped(value: float, low: float, high: float, step: float | None) -> float:
-    """The nearest of low, low + step, … that is not above high; without a step the value itself."""
+    """The nearest of low, low + step, … that is not above high; without a step the value itself.
+
+    From whole numbers by whole steps come whole numbers.
+    """
     if step is None:
         return round_float(value)
     most = math.floor((_exact(high) - _exact(low)) / _exact(step))
     steps = min(round((value - low) / step), most)
-    return round_float(float(_exact(low) + steps * _exact(step)))
+    return _number(_exact(low) + steps * _exact(step), low, step)
+
+
+def _number(value: Fraction, *written: float) -> float:
+    """A whole number if all that it comes from were written as such."""
+    return int(value) if all(isinstance(each, int) for each in written) else round_float(float(value))
 
 
 def _chosen(options: Sequence[Json], probabilities: Sequence[float] | None, u: float) -> Json:

@@ -30,8 +30,8 @@ __all__ = [
 
 # Known only on the source: they stand in argv and environment until the shim replaces them by absolute paths.
 # No value may contain them (a manifest that does is refused), so the replacement can never hit data.
-OUTPUT_TOKEN = "\x01reconciler:output\x01"  # noqa: S105
-CHECKPOINT_TOKEN = "\x01reconciler:checkpoint\x01"  # noqa: S105
+OUTPUT_TOKEN = "\x01reconciler:output\x01"  # noqa: S105 - a marker in text, not a password
+CHECKPOINT_TOKEN = "\x01reconciler:checkpoint\x01"  # noqa: S105 - a marker in text, not a password
 
 RESERVED = ("output", "checkpoint", "replicate", "cpus")  # what `$(name)` knows besides parameters
 
@@ -190,7 +190,7 @@ def _misnamed(path: _Path, template: str, known: list[str], named: set[str]) -> 
         if name in known:
             named.add(name)
             continue
-        hint = f"{nearest(name, known)} To write it literally: `$$({name})`".strip()
+        hint = f"{nearest(name, known)}; to write it literally: `$$({name})`"
         yield Problem(path=path, reason="UnknownName", message=f"`$({name})` names no parameter", hint=hint)
 
 

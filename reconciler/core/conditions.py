@@ -13,7 +13,7 @@ from math import prod
 from typing import TypeAlias
 
 from reconciler.core import blocks
-from reconciler.core.blocks import Block, Row, cell
+from reconciler.core.blocks import Block, Row, Say, cell
 from reconciler.core.identity import canonical_json
 from reconciler.core.model import Constant, Json, Parameter, SweepSpec, When
 
@@ -61,14 +61,16 @@ def _constants(parameters: Mapping[str, Parameter], mentioned: Container[str]) -
     }
 
 
-def extended(spec: SweepSpec, names: tuple[str, ...], rows: Iterator[Row]) -> Iterator[tuple[tuple[str, ...], Row]]:
+def extended(
+    spec: SweepSpec, names: tuple[str, ...], rows: Iterator[Row], say: Say
+) -> Iterator[tuple[tuple[str, ...], Row]]:
     """Each row with what the matching `when` entries add to it."""
     mentioned = _mentioned(spec)
     watched = [(place, name, mentioned[name]) for place, name in enumerate(names) if name in mentioned]
     constants = _constants(spec.parameters, mentioned)
     drawing = draws_conditionally(spec)
     known: dict[tuple[object, ...], _Tails] = {}
-    seen: set[tuple[object, ...]] = set()
+    watch = _Watch(spec)
     for number, cells in enumerate(rows):
         index = number % spec.samples if drawing else 0
         texts = [cells[place][1] if cells[place][1] in told else _OTHER for place, _, told in watched]
@@ -76,17 +78,35 @@ def extended(spec: SweepSpec, names: tuple[str, ...], rows: Iterator[Row]) -> It
         if tails is None:
             case = constants | {name: text for (_, name, _), text in zip(watched, texts, strict=True)}
             tails = known[(index, *texts)] = _tails(spec, case, index)
-        if not drawing:
-            for more, tail in tails:
-                yield names + more, cells + tail
-            continue
         if index == 0:
-            seen.clear()
+            watch.seen.clear()
         for more, tail in tails:
-            key = (more, *[each[1] for each in cells + tail])
-            if key not in seen:  # no draw took part, or the same values were drawn again
-                seen.add(key)
+            if not drawing or watch.first(names + more, cells + tail):
                 yield names + more, cells + tail
+    if watch.repeated:
+        say(f"{watch.repeated} draws equal others; equal points collapse into one")
+
+
+class _Watch:
+    """Which points one grid point has brought forth, over all draws.
+
+    The same values may be drawn again; and where no distribution takes part, each draw brings the same point.
+    """
+
+    def __init__(self, spec: SweepSpec) -> None:
+        homes = [spec.parameters, *(entry.parameters for entry in spec.when)]
+        self._drawn = {name for home in homes for name in blocks.distributions(home)}
+        self.seen: set[tuple[object, ...]] = set()
+        self.repeated = 0
+
+    def first(self, names: tuple[str, ...], cells: Row) -> bool:
+        """Whether this point is new; counts those that were drawn again."""
+        key = (names, *[each[1] for each in cells])
+        if key in self.seen:
+            self.repeated += not self._drawn.isdisjoint(names)
+            return False
+        self.seen.add(key)
+        return True
 
 
 def _tails(spec: SweepSpec, case: Case, index: int) -> _Tails:

@@ -43,7 +43,8 @@ def expand(spec: SweepSpec, *, on_duplicate: Say | None = None) -> Iterator[Poin
 def count(spec: SweepSpec) -> int:
     """How many tasks the spec asks for, by multiplication: before `exclude` and before equal points collapse.
 
-    With `when` it is exact as long as conditions are about axes, constants and explicit points; else an upper bound.
+    With `when` it is an upper bound: exact where conditions are about axes, constants and explicit points; those about
+    draws, or about what another condition adds, count as met.
     """
     axis_blocks = blocks.of_axes(spec.parameters, spec.zip, blocks.silent)
     table = blocks.of_points(spec.points, blocks.silent) if spec.points is not None else [_NOTHING]
@@ -78,7 +79,7 @@ def _grid(spec: SweepSpec, say: Say) -> Iterator[tuple[str, dict[str, Json]]]:
         combined = [segment, *base]
         names = tuple(chain.from_iterable(block.names for block in combined))
         rows = blocks.combinations(combined)
-        points = extended(spec, names, rows) if spec.when else ((names, row) for row in rows)
+        points = extended(spec, names, rows, say) if spec.when else ((names, row) for row in rows)
         for point_names, cells in points:
             layout = layouts.get(point_names)
             if layout is None:

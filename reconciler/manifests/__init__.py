@@ -38,7 +38,7 @@ class Broken:
     errors: tuple[ManifestError, ...]
 
 
-class InvalidManifest(ReconcilerError):  # noqa: N818
+class InvalidManifest(ReconcilerError):  # noqa: N818 - it says what is wrong, as our errors do
     """All errors of one manifest; `str` has one line for each."""
 
     def __init__(self, broken: Broken) -> None:

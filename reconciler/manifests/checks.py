@@ -49,11 +49,7 @@ def check(document: Document, *, read: Callable[[str], bytes], max_tasks: int) -
     notes = list(document.notes)
     path = _table_path(value)
     if path is not None:
-        if not tables.inside(path):
-            message = "a table must lie in the manifest's folder or below"
-            problem = Problem(path=("spec", "points", "file"), reason="OutsideFolder", message=message)
-            return _failed(document, [problem])
-        table = tables.load(path, beside=document.file, read=read, most=max_tasks)
+        table = _table(path, document, read, max_tasks)
         if table.findings:
             return Checked(document=value, findings=tuple(table.findings))
         notes += table.notes
@@ -63,6 +59,15 @@ def check(document: Document, *, read: Callable[[str], bytes], max_tasks: int) -
         return _failed(document, problems)
     notes += map(document.locate, _notes(spec, value))
     return Checked(document=value, spec=spec, notes=tuple(notes))
+
+
+def _table(path: str, document: Document, read: Callable[[str], bytes], max_tasks: int) -> tables.Table:
+    def unreadable(message: str) -> Finding:
+        return document.locate(Problem(path=("spec", "points", "file"), reason="TableUnreadable", message=message))
+
+    if not tables.inside(path):
+        return tables.Table(findings=[unreadable("a table must lie in the manifest's folder or below")])
+    return tables.load(path, beside=document.file, read=read, most=max_tasks, unreadable=unreadable)
 
 
 def _failed(document: Document, problems: list[Problem]) -> Checked:

@@ -122,16 +122,16 @@ def _parameter(value: Json) -> Parameter:
 
 def _distribution(fields: Fields) -> Parameter:
     low, high = fields.number("min", 0), fields.number("max", 0)
-    step = float(fields.number("step", 0)) if "step" in fields else None
+    step = fields.number("step", 0) if "step" in fields else None
     match fields.text("distribution", ""):
         case "uniform":
-            return Uniform(min=float(low), max=float(high), step=step)
+            return Uniform(min=low, max=high, step=step)
         case "loguniform":
-            return LogUniform(min=float(low), max=float(high), step=step)
+            return LogUniform(min=low, max=high, step=step)
         case "int_uniform":
             return IntUniform(min=int(low), max=int(high), step=fields.integer("step", 1))
         case "normal":
-            return Normal(mean=float(fields.number("mean", 0)), stddev=float(fields.number("stddev", 1)), step=step)
+            return Normal(mean=fields.number("mean", 0), stddev=fields.number("stddev", 1), step=step)
         case _:
             shares = [each for each in fields.sequence("probabilities") if isinstance(each, int | float)]
             return Choice(

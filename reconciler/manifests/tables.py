@@ -40,14 +40,19 @@ def inside(path: str) -> bool:
     return not (path.startswith("/") or "\\" in path or ".." in path.split("/"))
 
 
-def load(path: str, *, beside: str, read: Callable[[str], bytes], most: int) -> Table:
-    """The table at a path relative to the directory of the manifest `beside`; reads no more than `most` rows."""
+def load(
+    path: str, *, beside: str, read: Callable[[str], bytes], most: int, unreadable: Callable[[str], Finding]
+) -> Table:
+    """The table at a path relative to the directory of the manifest `beside`; reads no more than `most` rows.
+
+    `unreadable` makes the finding for a table that is not there, at the place where the manifest names it.
+    """
     file = posixpath.normpath(posixpath.join(posixpath.dirname(beside), path))
     try:
         text = read(posixpath.normpath(path)).decode("utf-8-sig")
     except OSError as error:
-        message = f"the table cannot be read: {error.strerror or error}"
-        return Table(findings=[_Place(file).finding("TableUnreadable", message)])
+        message = f"the table {file} cannot be read: {error.strerror or error}"
+        return Table(findings=[unreadable(message)])
     except UnicodeDecodeError:
         return Table(findings=[_Place(file).finding("NotUtf8", "the table is not UTF-8")])
     lines = csv.reader(StringIO(text, newline=""), delimiter="\t" if path.endswith(".tsv") else ",", strict=True)

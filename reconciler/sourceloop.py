@@ -28,6 +28,8 @@ log = logging.getLogger("reconciler.source")
 
 PREFETCH_WINDOW_S = 0.5  # the source may queue as many attempts as have ended in this window
 PREFETCH_MAX = 400
+BUSY_ENDS = 8  # as many ends in that window make a source busy
+GATHER_S = 0.03  # news of a busy source is gathered for so long: each recording waits once for the disk
 PROBE_EVERY_S = 15.0
 FENCED_DELAY_S = 300.0  # somebody newer owns the root: do not fight over it
 REFUSED_DELAY_S = 5.0  # the source could not stage (a full disk, say)
@@ -39,7 +41,7 @@ class Changed:
 
     source: SourceName
     sweeps: frozenset[SweepName]
-    capacity: bool
+    urgent: bool  # False: the source has enough to do for the moment
 
 
 class SourceLoop:
@@ -100,6 +102,11 @@ class SourceLoop:
         self._forget_old_ends()
         return min(PREFETCH_MAX, sum(count for _, count in self._ends))
 
+    @property
+    def busy(self) -> bool:
+        """Whether short tasks end in quick succession: then a moment's delay costs nothing, and saves much."""
+        return self.prefetch() >= BUSY_ENDS
+
     def kick(self) -> None:
         """The store holds something for this source."""
         self._wake.set()
@@ -154,7 +161,7 @@ class SourceLoop:
     async def _listen(self) -> None:
         async for page in self.source.pushes():
             self._take(page)
-            await self._clock.sleep(0)
+            await self._clock.sleep(GATHER_S if self.busy else 0.0)
 
     async def _acknowledge(self) -> None:
         """Let the source forget what is recorded: many at once, and without keeping the next page waiting."""
@@ -241,7 +248,7 @@ class SourceLoop:
             self._ends.popleft()
 
     def _changed(self, sweeps: frozenset[SweepName]) -> None:
-        self._notify(Changed(source=self.name, sweeps=sweeps, capacity=True))
+        self._notify(Changed(source=self.name, sweeps=sweeps, urgent=not self.busy))
 
     def _lost(self, error: ReconcilerError) -> None:
         log.warning("source lost", extra={"source": self.name, "reason": error.reason, "why": error.message})

@@ -25,6 +25,7 @@ from reconciler.workqueue import WorkQueue
 log = logging.getLogger("reconciler.controller")
 
 TEMPORARY = ("Backoff", "ParallelismReached", "NoFreeSlot")  # holds that end by themselves
+GATHER_S = 0.05  # places that become free on a busy source are filled together
 STATUS_EVERY_S = 0.2  # a sweep's status is told at most so often
 
 
@@ -65,8 +66,7 @@ class Controller:
 
     def source_changed(self, changed: Changed) -> None:
         """A source has told something."""
-        if changed.capacity:
-            self._queue.add(DISPATCH)
+        self._queue.add_after(DISPATCH, 0.0 if changed.urgent else GATHER_S)
         for name in changed.sweeps:
             self._queue.add_after(sweep_key(name), STATUS_EVERY_S)
 
@@ -80,13 +80,17 @@ class Controller:
                 self._queue.done(key)
 
     async def _one(self, key: Key) -> None:
-        """Reconcile one key; our own errors are logged, counted and tried again with backoff."""
+        """Reconcile one key; errors are logged, counted and tried again with backoff, and touch no other key."""
         began = self._clock.elapsed()
         try:
             await self.reconcile(key)
         except ReconcilerError as error:
             delay = self._queue.retry(key)
             log.warning("pass failed", extra={"key": _told(key), "error": str(error), "again_in_s": round(delay, 1)})
+            result = ReconcileResult.ERROR
+        except Exception:  # noqa: BLE001 - a defect that one sweep brings to light must not stop the others
+            self._queue.retry(key)
+            log.exception("pass failed by a defect: please report it", extra={"key": _told(key)})
             result = ReconcileResult.ERROR
         else:
             self._queue.forget(key)

@@ -7,7 +7,7 @@ of month *and* day of week where crontab is content with one of two restricted f
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -46,14 +46,16 @@ def first_tick_after(cron: str, instant: Instant, tz: str = "UTC") -> Instant | 
     return min((tick.timestamp() for tick in ticks if tick is not None), default=None)
 
 
-def _zone(tz: str) -> ZoneInfo:
+def _zone(tz: str) -> tzinfo:
+    if tz == "UTC":  # needs no table, which a small container may not have
+        return UTC
     try:
         return ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{tz[:80]!r} is no time zone; use a name such as Europe/Berlin") from None
 
 
-def _triggers(cron: str, zone: ZoneInfo, limit: datetime) -> list[_Trigger]:
+def _triggers(cron: str, zone: tzinfo, limit: datetime) -> list[_Trigger]:
     fields = _ALIASES.get(cron, cron).split()
     if len(fields) != 5:
         raise ValueError(f"{cron[:80]!r} has {len(fields)} fields; cron has five: minute hour day month weekday")

@@ -47,11 +47,13 @@ class WorkingTree:
         *directories, name = reading.parts_below(path, self._path)
         try:
             with self._directory(directories) as directory:
-                kind = _kind(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-                if kind is not Kind.FILE:
-                    raise reading.refusal(path, kind)
+                mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+                if stat.S_ISDIR(mode):
+                    raise reading.not_found(path)
+                if _kind(mode) is not Kind.FILE:
+                    raise reading.refusal(path, _kind(mode))
                 return _content(directory, name, path, limit)
-        except (FileNotFoundError, IsADirectoryError):
+        except FileNotFoundError:
             raise reading.not_found(path) from None
         except NotADirectoryError:
             raise reading.refusal(path, Kind.SYMLINK) from None

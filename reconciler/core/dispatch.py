@@ -88,7 +88,8 @@ class Why:
 def dispatch(queues: Sequence[Queue], capacities: Sequence[Capacity], now: Instant) -> Dispatch:
     """Decide the starts of this instant. The order of `queues` and `capacities` does not matter.
 
-    Costs O(sweeps · sources) plus O(sources) per start: a shape of resources that found no room is not tried again.
+    Costs O(sweeps · sources), plus O(sources) per start and per shape of resources that found no room, plus one look-up
+    per head that is passed over: the window of heads bounds these.
     """
     rooms = {capacity.name: _Room(capacity, capacity.active, capacity.gpus_free) for capacity in capacities}
     ordered = sorted(queues, key=lambda queue: (-queue.priority, queue.sweep))

@@ -217,7 +217,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "Timeout": Reason(
         "The attempt reached its walltime and was ended; or a question got no answer within its time.",
-        "Raise `resources.walltime`, or let a retry rule scale it; of a question, see whether the source is overloaded.",
+        "Raise `resources.walltime`, or let a retry rule scale it; of a question, see if the source is overloaded.",
     ),
     "UserError": Reason(
         "The user's program failed: it exited with a code other than 0, or crashed.",

@@ -9,7 +9,7 @@ import click
 from reconciler.cli import starter
 from reconciler.cli.failures import error_json, tell
 from reconciler.cli.files import Read, manifests_in, read_manifest
-from reconciler.cli.output import output_option, print_json, printable
+from reconciler.cli.output import output_option, plural, print_json, printable
 from reconciler.cli.points import print_count, print_points
 from reconciler.core.errors import UsageError
 from reconciler.core.model import Json, SweepSpec
@@ -47,7 +47,7 @@ def validate(path: tuple[Path, ...], output: str) -> int:
         for loaded in each.loaded:
             for warning in loaded.warnings:
                 click.echo(printable(warning), err=True)
-            click.echo(f"{each.file}: {loaded.spec.name}: {_tasks(count(loaded.spec))}")
+            click.echo(f"{each.file}: {loaded.spec.name}: {plural(count(loaded.spec), 'task')}")
         for error in each.errors:
             tell(error)
         if not each.loaded and not each.errors:
@@ -97,10 +97,6 @@ def _chosen(specs: list[SweepSpec], file: Path, name: str | None) -> SweepSpec:
             "SeveralSweeps", f"{file} holds {len(specs)} sweeps: {names}", hint="choose one with --sweep NAME"
         )
     raise UsageError("UnknownSweep", f"{file} holds no sweep {name!r}", hint=f"it holds {names}")
-
-
-def _tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count} tasks"
 
 
 def _file_json(read: Read) -> Json:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
+from reconciler.cli.output import plural
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import Config, InstanceId, SourceConfig
 
@@ -110,7 +111,8 @@ async def _repository(config: Config, app: App) -> Finding:
             manifests = repository.listing(head.commit).manifests
         except ReconcilerError as error:
             return _failure("repository", error)
-    told = f"{wanted.url}, branch {wanted.branch} at {head.commit[:12]}, {len(manifests)} manifests in {wanted.path}"
+    told = f"{wanted.url}, branch {wanted.branch} at {head.commit[:12]}, "
+    told += f"{plural(len(manifests), 'manifest')} in {wanted.path}"
     if not manifests:
         hint = "`reconciler init` writes a first one"
         return Finding(subject="repository", level=Level.WARN, message=told, hint=hint)

@@ -38,7 +38,8 @@ def report_usage(error: click.ClickException) -> int:
         return USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "reconciler"
-    _say(f"reconciler: {error.format_message()}", f"see `{path} --help`")
+    message = error.format_message().rstrip(".")
+    _say(f"reconciler: {message[:1].lower()}{message[1:]}", f"see `{path} --help`")
     return USAGE
 
 

@@ -83,6 +83,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.splitlines()))
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def phase_text(phase: Phase) -> Text:
     """A phase in its colour."""
     return Text(phase.value, style=STYLES[phase])

@@ -1,16 +1,17 @@
 """The status of sweeps and sources as the store knows it, whether a daemon runs or not.
 
-Counts are read fresh. Conditions and holds are what the daemon wrote last: only it knows what it tried in vain.
+Counts are read fresh. Conditions and holds are what the daemon wrote last, because only it knows what it tried in vain,
+unless the counts have overtaken them: it may have been killed in between.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.dispatch import Hold
-from reconciler.core.model import ConditionStatus, Instant, Json, Phase, SweepName, SweepState
+from reconciler.core.model import Condition, ConditionStatus, Instant, Json, Phase, SourceName, SweepName, SweepState
 from reconciler.core.status import POLARITY, Polarity, Problem, SweepFacts, SweepStatus, sweep_json, sweep_status
 from reconciler.store import InvalidRow, Reader, RepositoryRow, SourceRow, SweepRow
 
@@ -39,7 +40,7 @@ def read_status(reader: Reader, only: SweepRow | None = None) -> Status:
         repository=reader.repository(),
         sweeps=tuple(sweep_told(reader, row) for row in rows),
         frozen={row.name: row.frozen for row in rows if row.frozen},
-        sources=tuple(sorted(reader.sources(), key=lambda source: source.name)),
+        sources=_sources(reader),
         invalid=tuple(row for row in reader.invalid() if only is None or row.sweep == only.name),
     )
 
@@ -73,9 +74,27 @@ def sweep_told(reader: Reader, row: SweepRow) -> SweepStatus:
             invalid=_problem(row, "Invalid"),
             prune_blocked=_problem(row, "PruneBlocked"),
             history_rewritten=_problem(row, "HistoryRewritten"),
+            unresolved=int(_problem(row, "Unresolved") is not None),
+            error=_error(row),
         )
     )
-    return replace(status, conditions=row.conditions) if row.conditions else status
+    outdated = _ready(row.conditions) != _ready(status.conditions)
+    return status if outdated else replace(status, conditions=row.conditions)
+
+
+def _ready(conditions: Iterable[Condition]) -> ConditionStatus | None:
+    return next((condition.status for condition in conditions if condition.type == "Ready"), None)
+
+
+def _sources(reader: Reader) -> tuple[SourceRow, ...]:
+    """The sources as the daemon told them, with fresh counts."""
+    active: Counter[SourceName] = Counter()
+    for (_, source), count in reader.active_counts().items():
+        active[source] += count
+    return tuple(
+        replace(row, state={**row.state, "active": active[row.name]}) if isinstance(row.state, dict) else row
+        for row in sorted(reader.sources(), key=lambda row: row.name)
+    )
 
 
 def holds_of(document: Json) -> list[Hold]:
@@ -98,6 +117,14 @@ def bad_news(sweep: SweepStatus) -> list[str]:
         for condition in sweep.conditions
         if POLARITY.get(condition.type) is Polarity.BAD and condition.status is ConditionStatus.TRUE
     ]
+
+
+def _error(row: SweepRow) -> Problem | None:
+    """Why the daemon's last pass over the sweep failed: nothing else makes a settled sweep's readiness unknown."""
+    for condition in row.conditions:
+        if condition.type == "Ready" and condition.status is ConditionStatus.UNKNOWN and not row.settling:
+            return Problem(reason=condition.reason, message=condition.message)
+    return None
 
 
 def _problem(row: SweepRow, kind: str) -> Problem | None:

@@ -17,7 +17,7 @@ from reconciler.cli.demo.scene import Scene, Watcher
 from reconciler.cli.demo.view import COLUMNS, View, rows
 from reconciler.cli.demo.world import World
 from reconciler.cli.failures import report
-from reconciler.cli.output import print_table
+from reconciler.cli.output import print_table, printable
 from reconciler.clock import Clock, SystemClock
 from reconciler.core.diff import Verb
 from reconciler.core.errors import ReconcilerError, StoreError
@@ -27,6 +27,7 @@ from reconciler.store import GenerationRow, Reader
 STEP_S = 0.2
 PATIENCE_S = 120.0  # for each step; a busy machine is slow
 EDIT_AFTER = 5  # succeeded tasks
+LOG_COLUMNS = 300
 TOLD = {
     Verb.ADD: "{} tasks are new and start",
     Verb.WITHDRAW: "{} waited and are withdrawn",
@@ -44,7 +45,7 @@ async def tell(console: Console, directory: Path | None) -> int:
     except (ReconcilerError, OSError) as error:
         code = report(error)
         for line in world.log_tail():
-            click.echo(f"  {line}", err=True)
+            click.echo(f"  {printable(line[:LOG_COLUMNS])}", err=True)
         return code
     return 0
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import CLOSED_PIPE, INTERRUPTED, report, report_usage
-from reconciler.cli.group import Commands
+from reconciler.cli.group import PROGRAM, VARIABLE, Commands
 from reconciler.core.errors import ReconcilerError
 
 
@@ -40,11 +41,14 @@ def cli(ctx: click.Context, config_file: Path | None) -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code. Every error that we foresee is one message on stderr."""
     try:
-        code = cli.main(list(arguments), prog_name="reconciler", standalone_mode=False)
+        with cli.make_context(PROGRAM, list(arguments)) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         return report_usage(error)
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
@@ -64,6 +68,9 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a locale without our characters is no reason to fail
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    asked_by_shell = os.environ.get(VARIABLE)
+    if asked_by_shell:
+        sys.exit(shell_complete(cli, {}, PROGRAM, VARIABLE, asked_by_shell))
     sys.exit(execute(sys.argv[1:]))
 
 

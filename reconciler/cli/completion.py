@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-VARIABLE = "_RECONCILER_COMPLETE"  # click's own name for it, from the program's name
+from reconciler.cli.group import PROGRAM, VARIABLE
 
 
 @click.command()
@@ -21,5 +21,5 @@ def completion(ctx: click.Context, shell: str) -> int:
     """
     chosen = get_completion_class(shell)
     assert chosen is not None
-    click.echo(chosen(ctx.find_root().command, {}, "reconciler", VARIABLE).source())
+    click.echo(chosen(ctx.find_root().command, {}, PROGRAM, VARIABLE).source())
     return 0

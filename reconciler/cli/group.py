@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import click
 
+PROGRAM = "reconciler"
+VARIABLE = "_RECONCILER_COMPLETE"  # set by the shell that asks for completions
+
 
 class Entry(NamedTuple):
     """Where a command is, and what it does."""

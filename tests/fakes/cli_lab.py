@@ -130,17 +130,24 @@ class Lab:
         )
         with self.store() as store:
             store.intend([attempt])
-            now = replace(attempt, phase=phase, accepted_at=AT, started_at=AT + 1, directory=str(directory), **changes)
-            ended = AT + 9 if phase.ended else None
-            now = replace(now, ended_at=ended)
-            known = store.task(task.key)
-            assert known is not None
-            reason = str(changes.get("reason", ""))
+        ended = AT + 9 if phase.ended else None
+        running = replace(attempt, accepted_at=AT, started_at=AT + 1, directory=str(directory))
+        return self._record(replace(running, phase=phase, ended_at=ended, **changes))
+
+    def end(self, attempt: Attempt) -> Attempt:
+        """The attempt succeeds."""
+        return self._record(replace(attempt, phase=Phase.SUCCEEDED, ended_at=AT + 9))
+
+    def _record(self, attempt: Attempt) -> Attempt:
+        key = attempt.key
+        with self.store() as store:
+            task = store.task(key.task_key)
+            assert task is not None
             event = Event(
-                reason=phase.value.title(), message="told", sweep=task.key.sweep, task=task.key.task, attempt=number
+                reason=attempt.phase.title(), message="told", sweep=key.sweep, task=key.task, attempt=key.number
             )
-            store.record([(now, replace(known, phase=phase, reason=reason))], AT + 9, [event])
-        return now
+            store.record([(attempt, replace(task, phase=attempt.phase, reason=attempt.reason))], AT + 9, [event])
+        return attempt
 
     def _digest(self, sweep: SweepName) -> Digest:
         with self.store() as store:

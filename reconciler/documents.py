@@ -124,7 +124,7 @@ def unusable(text: str) -> str:
         return "a NUL character cannot be passed to a program"
     if OUTPUT_TOKEN in text or CHECKPOINT_TOKEN in text:
         return "this text is reserved: it marks where a path is put in"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         return "half of a surrogate pair is no character"
     return ""
 

@@ -69,16 +69,20 @@ def draws(drawn: Mapping[str, Distribution], seed: int, index: int) -> Row:
 
 def of_points(points: Sequence[Mapping[str, Json]], say: Say) -> list[Block]:
     """Explicit points as blocks to be passed one after the other; a new one begins where the names change."""
-    unique = {canonical_json(point): point for point in points}
-    if len(unique) < len(points):
-        say(f"points: {len(points) - len(unique)} of {len(points)} equal others; equal points collapse into one")
     orders: dict[frozenset[str], tuple[str, ...]] = {}
     runs: list[tuple[tuple[str, ...], list[Row]]] = []
-    for point in unique.values():
+    seen: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
+    for point in points:
         names = orders.setdefault(frozenset(point), tuple(point))
-        if not runs or runs[-1][0] != names:
-            runs.append((names, []))
-        runs[-1][1].append(tuple([cell(point[name]) for name in names]))
+        row = tuple([cell(point[name]) for name in names])
+        key = (names, tuple([each[1] for each in row]))
+        if key not in seen:
+            seen.add(key)
+            if not runs or runs[-1][0] != names:
+                runs.append((names, []))
+            runs[-1][1].append(row)
+    if len(seen) < len(points):
+        say(f"points: {len(points) - len(seen)} of {len(points)} equal others; equal points collapse into one")
     return [_block(names, rows) for names, rows in runs]
 
 

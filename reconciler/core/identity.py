@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from math import isfinite
 
 from reconciler.core.model import Commit, Digest, Eid, InstanceId, Json, SweepName, SweepSpec, TaskId, TaskKey
 
@@ -23,6 +24,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, 
 
 def canonical_json(value: Json) -> str:
     """The one JSON text of a value: sorted keys, no spaces. Raises ValueError on NaN and infinities."""
+    if type(value) is int or (type(value) is float and isfinite(value)):  # most values are, and the encoder is slow
+        return repr(value)
     return _encode(value)
 
 

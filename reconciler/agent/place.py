@@ -54,7 +54,7 @@ class Root:
         """Become the ruling agent: take the number after the highest, and drop those below it."""
         while True:
             number = max([0, *self._epochs()]) + 1
-            won = win("%s/epoch/%d" % (self.path, number), json.dumps(self.claim_base("epoch")))
+            won = win("%s/epoch/%d" % (self.path, number), json.dumps(dict(self.claim_base("epoch"), pid=os.getpid())))
             # An epoch below the highest can be won when its file was dropped meanwhile: it rules nothing.
             if won and max(self._epochs()) == number:
                 break

@@ -58,7 +58,8 @@ def test_a_tick_follows_the_time_of_the_zone(after, expected):
 
 
 @pytest.mark.parametrize(
-    "cron", ["", "* * * *", "* * * * * *", "61 * * * *", "* 24 * * *", "x * * * *", "* * * * 8", "* * * * mo", "@reboot"]
+    "cron",
+    ["", "* * * *", "* * * * * *", "61 * * * *", "* 24 * * *", "x * * * *", "* * * * 8", "* * * * mo", "@reboot"],
 )
 def test_what_is_no_cron_expression_says_why(cron):
     with pytest.raises(ValueError, match=r"cron"):

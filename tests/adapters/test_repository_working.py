@@ -11,11 +11,6 @@ from reconciler.core.errors import ManifestError, RepositoryError
 from reconciler.repository import WorkingTree
 
 
-@pytest.fixture
-def origin(tmp_path):
-    return GitRepository(tmp_path / "origin")
-
-
 def tree_of(origin, path="sweeps.d"):
     return WorkingTree(origin.directory, path)
 

@@ -106,7 +106,11 @@ def test_all_states_of_each_source_that_a_sweep_uses_are_told(telemetry):
     tasks = samples(telemetry, "sweep_tasks")
 
     zeros = {(source, phase, "mnist"): 0 for source in ("laptop", "old") for phase in Phase if phase != "waiting"}
-    expected = zeros | {("", "waiting", "mnist"): 3, ("laptop", "running", "mnist"): 2, ("laptop", "failed", "mnist"): 1}
+    expected = zeros | {
+        ("", "waiting", "mnist"): 3,
+        ("laptop", "running", "mnist"): 2,
+        ("laptop", "failed", "mnist"): 1,
+    }
     assert expected == tasks
 
 

@@ -7,6 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from reconciler.clock import SystemClock
+from reconciler.core.model import RepositoryConfig
+from reconciler.repository import Repository
+
 
 class GitRepository:
     """A checkout (or, with bare, a bare repository) on the branch main."""
@@ -17,7 +21,8 @@ class GitRepository:
         self.git("init", "--quiet", "--initial-branch=main", *(["--bare"] if bare else []))
 
     def git(self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
-        identity = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+        identity = {f"GIT_{name}": "a@example.org" for name in names}
         ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "PATH": os.environ["PATH"], **identity}
         argv = ["git", "-c", "protocol.file.allow=always", *arguments]
         result = subprocess.run(
@@ -47,3 +52,9 @@ class GitRepository:
         commit = self.git("commit-tree", "-m", "odd", *parents, tree)
         self.git("update-ref", "refs/heads/main", commit)
         return commit
+
+
+def mirror_of(url: Path | str, state: Path, **changes: str) -> Repository:
+    """The mirror of a repository below `state`; changes: of its configuration."""
+    config = RepositoryConfig(url=str(url), **changes)
+    return Repository(config, state / "state" / "repository.git", clock=SystemClock())

@@ -27,8 +27,8 @@ def names(folder, pattern, prefix):
     return {f"{prefix}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).glob(pattern)}
 
 
-def test_the_wheel_holds_all_modules_and_nothing_else_of_python(wheel_files):
-    expected = names("reconciler", "**/*.py", "reconciler")
+def test_the_wheel_holds_all_modules_the_demo_and_nothing_else_of_python(wheel_files):
+    expected = names("reconciler", "**/*.py", "reconciler") | names("examples/ising", "*.py", "reconciler/examples/ising")
 
     assert {name for name in wheel_files if name.endswith(".py")} == expected
 

@@ -78,12 +78,10 @@ class Reason(StrEnum):
 
 
 class Wanted(NamedTuple):
-    """A desired point. `parameters` is its JSON text, passed through unread."""
+    """A desired point: its id, and its place in declared order."""
 
     task: TaskId
     ordinal: int
-    replicate: int
-    parameters: str
 
 
 class Known(NamedTuple):

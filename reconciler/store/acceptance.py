@@ -18,7 +18,7 @@ from reconciler.core.diff import Change, Standing, Verb
 from reconciler.core.errors import StoreError
 from reconciler.core.model import Instant, SweepName
 from reconciler.store import rows
-from reconciler.store.database import Database
+from reconciler.store.database import Database, Row
 from reconciler.store.events import write_events
 from reconciler.store.ledger import Ledger
 from reconciler.store.settle import Sweep, settle, sweep_of
@@ -28,9 +28,16 @@ from reconciler.store.values import Accepted, DiffSummary, Draft, Event
 CHUNK = 5_000
 GENERATIONS_KEPT = 1_000
 
-_ADD = "INSERT INTO tasks (sweep, task, added, ordinal, replicate, parameters) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD = "INSERT INTO tasks (sweep, task, added, place, ordinal) VALUES (?, ?, ?, ?, ?)"
 _LOG = "INSERT OR REPLACE INTO changes (sweep, task, wanted, ordinal) VALUES (?, ?, ?, ?)"
-_QUEUE = "INSERT INTO heads (sweep, wake, ordinal, task, added) VALUES (?, 0.0, ?, ?, ?)"
+_POINTS = """
+    INSERT INTO points (sweep, added, place, replicate, parameters)
+    SELECT ?, ?, ordinal, replicate, parameters FROM temp.declared WHERE ordinal >= ? AND ordinal < ?
+"""
+_HEADS = """
+    INSERT INTO heads (sweep, added, wake, ordinal, task)
+    SELECT ?, ?, 0.0, ordinal, task FROM temp.declared WHERE ordinal >= ? AND ordinal < ?
+"""
 _FLIP = """
     UPDATE sweeps SET generation = ?, path = ?, head = ?, document = ?, document_digest = ?, pin = ?, policy = ?,
         created_at = coalesce(created_at, ?), accepted_at = ?, deleted = ?, frozen = ?, preparing = NULL, draft = NULL,
@@ -59,8 +66,7 @@ class Acceptance:
             with self._database.transaction():
                 self._write(sweep.id, sweep.preparing, chunk, new)
             yield tally.total
-        if new:
-            yield from self._queue(sweep.id, sweep.preparing, new)
+        yield from self._publish(sweep.id, sweep.preparing, new)
         summary = tally.summary(self._staging.count if policy.deletion is None else 0)
         with self._database.transaction():
             text = rows.draft_text(replace(draft, policy=policy), summary)
@@ -97,19 +103,23 @@ class Acceptance:
         if sweep is None or sweep.preparing is None:
             return
         last, done = "", 0
-        sql = "SELECT task, ordinal, added FROM tasks WHERE sweep = ? AND task > ? ORDER BY task LIMIT ?"
+        sql = "SELECT task, added, place FROM tasks WHERE sweep = ? AND task > ? ORDER BY task LIMIT ?"
         while page := self._database.rows(sql, (sweep.id, last, CHUNK)):
             last = page[-1][0]
-            new = [(sweep.id, task, ordinal) for task, ordinal, added in page if added > sweep.generation]
             with self._database.transaction():
-                heads = [(key, ordinal, task) for key, task, ordinal in new]
-                self._database.many("DELETE FROM heads WHERE sweep=? AND wake=0.0 AND ordinal=? AND task=?", heads)
-                self._database.many("DELETE FROM tasks WHERE sweep = ? AND task = ?", [each[:2] for each in new])
+                self._discard(sweep.id, [row for row in page if row[1] > sweep.generation])
             done += len(page)
             yield done
         with self._database.transaction():
             self._database.execute("DELETE FROM changes WHERE sweep = ?", (sweep.id,))
             self._database.execute("UPDATE sweeps SET preparing = NULL, draft = NULL WHERE id = ?", (sweep.id,))
+
+    def _discard(self, sweep: int, new: list[Row]) -> None:
+        heads = [(sweep, place, task) for task, _, place in new]
+        self._database.many("DELETE FROM heads WHERE sweep=? AND wake=0.0 AND ordinal=? AND task=?", heads)
+        points = [(sweep, added, place) for _, added, place in new]
+        self._database.many("DELETE FROM points WHERE sweep=? AND added=? AND place=?", points)
+        self._database.many("DELETE FROM tasks WHERE sweep=? AND task=?", [(sweep, task) for task, _, _ in new])
 
     def recover(self, at: Instant) -> Generator[int, None, None]:
         """See `Store.recover`."""
@@ -152,7 +162,7 @@ class Acceptance:
         added, logged = [], []
         for verb, task, _, wanted, known in chunk:
             if known is None and wanted is not None:
-                added.append((sweep, task, generation, wanted.ordinal, wanted.replicate, wanted.parameters))
+                added.append((sweep, task, generation, wanted.ordinal, wanted.ordinal))
                 if wanted.ordinal >= len(new):
                     new.extend(bytes(max(CHUNK, wanted.ordinal + 1 - len(new))))
                 new[wanted.ordinal] = 1
@@ -165,17 +175,20 @@ class Acceptance:
         self._database.many(_ADD, added)
         self._database.many(_LOG, logged)
 
-    def _queue(self, sweep: int, generation: int, new: bytearray) -> Generator[int, None, None]:
-        """The new tasks join the heads in declared order: appended, not sorted in."""
-        done = 0
-        for page in self._staging.declared():
-            heads = [
-                (sweep, ordinal, task, generation) for ordinal, task in page if ordinal < len(new) and new[ordinal]
-            ]
+    def _publish(self, sweep: int, generation: int, new: bytearray) -> Generator[int, None, None]:
+        """The new points, and their places among the heads, are copied in declared order: appended, not sorted in."""
+        begin = new.find(1)
+        while begin >= 0:
+            room = CHUNK
             with self._database.transaction():
-                self._database.many(_QUEUE, heads)
-            done += len(page)
-            yield done
+                while begin >= 0 and room > 0:
+                    end = new.find(0, begin, begin + room)
+                    end = min(begin + room, len(new)) if end < 0 else end
+                    for sql in (_POINTS, _HEADS):
+                        self._database.execute(sql, (sweep, generation, begin, end))
+                    room -= end - begin
+                    begin = new.find(1, end)
+            yield begin
 
     def _flip(
         self, sweep: int, generation: int, draft: Draft, summary: DiffSummary, *, freeze: bool, at: Instant

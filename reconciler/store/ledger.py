@@ -12,7 +12,7 @@ from reconciler.core.model import Phase
 from reconciler.store.database import Cell, Database
 from reconciler.store.rows import STATE_COLUMNS, TaskRow
 
-_FIXED = ("task", "added")
+_FIXED = ("task", "added", "place")
 _MUTABLE = [column for column in STATE_COLUMNS.split(",") if column not in _FIXED]
 _SAVE = f"UPDATE tasks SET {','.join(f'{column}=?' for column in _MUTABLE)} WHERE sweep=? AND task=?"  # noqa: S608
 _COUNT = (
@@ -29,6 +29,7 @@ class Ledger:
         self._counts: Counter[tuple[int, str, str, str]] = Counter()
         self._saved: list[tuple[Cell, ...]] = []
         self._deleted: list[tuple[Cell, ...]] = []
+        self._points: list[tuple[Cell, ...]] = []
         self._heads: dict[tuple[int, float, int, str], int | None] = {}  # the last word on each: its `added`, or gone
 
     def save(self, sweep: int, before: TaskRow, after: TaskRow) -> None:
@@ -46,6 +47,7 @@ class Ledger:
     def delete(self, sweep: int, row: TaskRow) -> None:
         """A task without attempts is forgotten."""
         self._deleted.append((sweep, row.task))
+        self._points.append((sweep, row.added, row.place))
         self._counts[_counter(sweep, row)] -= 1
         if (head := _head(sweep, row)) is not None:
             self._heads[head] = None
@@ -59,6 +61,7 @@ class Ledger:
         database = self._database
         database.many(_SAVE, self._saved)
         database.many("DELETE FROM tasks WHERE sweep=? AND task=?", self._deleted)
+        database.many("DELETE FROM points WHERE sweep=? AND added=? AND place=?", self._points)
         gone = [head for head, added in self._heads.items() if added is None]
         database.many("DELETE FROM heads WHERE sweep=? AND wake=? AND ordinal=? AND task=?", gone)
         come = [(*head, added) for head, added in self._heads.items() if added is not None]

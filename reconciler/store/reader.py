@@ -36,10 +36,12 @@ from reconciler.store.values import (
     SweepRow,
 )
 
+_TASKS = "tasks t CROSS JOIN points p ON p.sweep = t.sweep AND p.added = t.added AND p.place = t.place"
+TASK = f"SELECT {rows.TASK_COLUMNS} FROM {_TASKS} WHERE t.sweep = ? AND t.added <= ?"  # noqa: S608
 _QUEUE = f"""
-    SELECT {",".join("t." + column for column in rows.TASK_COLUMNS.split(","))}
-    FROM heads h CROSS JOIN tasks t ON t.sweep = h.sweep AND t.task = h.task
-    WHERE h.sweep = ? AND h.added <= ? AND h.wake
+    SELECT {rows.TASK_COLUMNS.replace("task,ordinal", "t.task,t.ordinal")}
+    FROM heads h CROSS JOIN {_TASKS}
+    WHERE t.sweep = h.sweep AND t.task = h.task AND h.sweep = ? AND h.added <= ? AND h.wake
 """  # noqa: S608
 READY = f"{_QUEUE} = 0.0 ORDER BY h.ordinal, h.task LIMIT ?"
 DUE = f"{_QUEUE} > 0.0 AND h.wake <= ? ORDER BY h.wake, h.ordinal LIMIT ?"
@@ -148,8 +150,7 @@ class Reader:
     def task(self, key: TaskKey) -> Task | None:
         """A task, desired or not; None when it was never known."""
         sweep, generation, _ = self._of(key.sweep)
-        sql = f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"  # noqa: S608
-        row = self._database.row(sql, (sweep, key.task, generation))
+        row = self._database.row(f"{TASK} AND task = ?", (sweep, generation, key.task))
         return None if row is None else rows.task(key.sweep, row)
 
     def tasks(
@@ -159,22 +160,17 @@ class Reader:
         sweep, generation, _ = self._of(name)
         place = (-1, "") if after is None else (after.ordinal, after.key.task)
         sql = f"""
-            SELECT {rows.TASK_COLUMNS} FROM tasks
-            WHERE sweep = ? AND added <= ? AND standing IN ('desired', 'frozen')
-                AND (? IS NULL OR phase = ?) AND (ordinal, task) > (?, ?)
+            {TASK} AND standing IN ('desired', 'frozen') AND (? IS NULL OR phase = ?) AND (ordinal, task) > (?, ?)
             ORDER BY ordinal, task LIMIT ?
-        """  # noqa: S608
+        """
         found = self._database.rows(sql, (sweep, generation, phase, phase, *place, limit))
         return [rows.task(name, row) for row in found]
 
     def find_task(self, name: SweepName, prefix: str, limit: int = 10) -> list[Task]:
         """Tasks whose id begins with `prefix`, desired or not, by id."""
         sweep, generation, _ = self._of(name)
-        sql = f"""
-            SELECT {rows.TASK_COLUMNS} FROM tasks
-            WHERE sweep = ? AND task >= ? AND task < ? AND added <= ? ORDER BY task LIMIT ?
-        """  # noqa: S608
-        found = self._database.rows(sql, (sweep, prefix, prefix + "\x7f", generation, limit))
+        sql = f"{TASK} AND task >= ? AND task < ? ORDER BY task LIMIT ?"
+        found = self._database.rows(sql, (sweep, generation, prefix, prefix + "\x7f", limit))
         return [rows.task(name, row) for row in found]
 
     def heads(self, name: SweepName, *, limit: int, now: Instant) -> list[Task]:

@@ -58,8 +58,8 @@ def dump(value: object) -> str:
 _MUTABLE = (
     "ordinal,standing,phase,digest,cancelling,succeeded,reason,attempts,failures,uncounted,not_before,source,scale"
 )
-TASK_COLUMNS = f"task,added,replicate,parameters,{_MUTABLE}"
-STATE_COLUMNS = f"task,added,{_MUTABLE}"
+TASK_COLUMNS = f"task,{_MUTABLE},replicate,parameters"
+STATE_COLUMNS = f"task,added,place,{_MUTABLE}"
 KNOWN_COLUMNS = "task,ordinal,standing,phase,digest,cancelling,succeeded"
 
 
@@ -68,6 +68,7 @@ class TaskRow(NamedTuple):
 
     task: TaskId
     added: int
+    place: int
     ordinal: int
     standing: Standing
     phase: Phase
@@ -97,8 +98,8 @@ class TaskRow(NamedTuple):
 
 def task_row(row: Row) -> TaskRow:
     """From STATE_COLUMNS."""
-    task, added, ordinal, standing, phase, digest, cancelling, *rest = row
-    return TaskRow(task, added, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), *rest)
+    task, added, place, ordinal, standing, phase, digest, cancelling, *rest = row
+    return TaskRow(task, added, place, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), *rest)
 
 
 def known(row: Row) -> Known:
@@ -109,8 +110,8 @@ def known(row: Row) -> Known:
 
 def task(sweep: SweepName, row: Row) -> Task:
     """From TASK_COLUMNS."""
-    identity, _, replicate, parameters, *state = row
-    ordinal, standing, phase, digest, _, _, reason, attempts, failures, uncounted, not_before, source, scale = state
+    identity, ordinal, standing, phase, digest, _, _, reason, attempts, *rest = row
+    failures, uncounted, not_before, source, scale, replicate, parameters = rest
     return Task(
         key=TaskKey(sweep, identity),
         ordinal=ordinal,
@@ -196,7 +197,8 @@ def attempt(name: SweepName, row: Row) -> Attempt:
 # ---------------------------------------------------------------------------------------------- sweeps and the rest
 
 SWEEP_COLUMNS = (
-    "name,generation,path,head,document,document_digest,pin,policy,created_at,accepted_at,deleted,frozen,settling,conditions,holds"
+    "name,generation,path,head,document,document_digest,pin,policy,"
+    "created_at,accepted_at,deleted,frozen,settling,conditions,holds"
 )
 
 

@@ -1,8 +1,9 @@
 """The tables, and how an older file becomes a newer one: MIGRATIONS[n] leads from user_version n to n + 1.
 
-Three orders make the store quick, each written by appending or in proportion to changes:
+Four orders make the store quick, each written by appending or in proportion to changes:
 
-    tasks    by (sweep, task): what a diff merges with, and what an acceptance appends to
+    tasks    by (sweep, task): what a diff merges with; slim, because it is what changes
+    points   by (sweep, added, place), in declared order: what never changes; `place` is a task's first ordinal
     heads    by (sweep, wake, ordinal): exactly the tasks that may start, wake 0.0 = now, else the end of a backoff
     counters instead of COUNT: moved by every transition, in its own transaction
 
@@ -52,8 +53,7 @@ CREATE TABLE generations (
 ) WITHOUT ROWID;
 
 CREATE TABLE tasks (
-    sweep INTEGER NOT NULL REFERENCES sweeps, task TEXT NOT NULL, added INTEGER NOT NULL,
-    replicate INTEGER NOT NULL, parameters TEXT NOT NULL,
+    sweep INTEGER NOT NULL, task TEXT NOT NULL, added INTEGER NOT NULL, place INTEGER NOT NULL,
     ordinal INTEGER NOT NULL,
     standing TEXT NOT NULL DEFAULT 'desired',
     phase TEXT NOT NULL DEFAULT 'waiting',
@@ -70,6 +70,11 @@ CREATE TABLE tasks (
     PRIMARY KEY (sweep, task)
 ) WITHOUT ROWID;
 CREATE INDEX tasks_frozen ON tasks (sweep, task) WHERE standing = 'frozen';
+CREATE TABLE points (
+    sweep INTEGER NOT NULL, added INTEGER NOT NULL, place INTEGER NOT NULL,
+    replicate INTEGER NOT NULL, parameters TEXT NOT NULL,
+    PRIMARY KEY (sweep, added, place)
+) WITHOUT ROWID;
 CREATE TABLE heads (
     sweep INTEGER NOT NULL, wake REAL NOT NULL, ordinal INTEGER NOT NULL, task TEXT NOT NULL, added INTEGER NOT NULL,
     PRIMARY KEY (sweep, wake, ordinal, task)
@@ -96,7 +101,8 @@ CREATE TABLE attempts (
 ) WITHOUT ROWID;
 CREATE INDEX attempts_open ON attempts (source) WHERE open = 1;
 CREATE INDEX attempts_open_of ON attempts (sweep, task) WHERE open = 1;
-CREATE INDEX attempts_unaccepted ON attempts (source, intended_at) WHERE open = 1 AND accepted_at IS NULL AND cancel = '';
+CREATE INDEX attempts_unaccepted ON attempts (source, intended_at)
+    WHERE open = 1 AND accepted_at IS NULL AND cancel = '';
 CREATE INDEX attempts_cancelling ON attempts (source, cancel_at) WHERE open = 1 AND cancel <> '';
 
 CREATE TABLE events (

@@ -1,8 +1,9 @@
-"""The desired points of one sweep in temporary tables, until they are merged with what is known.
+"""The desired points of one sweep, until they are merged with what is known.
 
-A million points must be sorted by task id without holding them in memory, and no step may be long. So points are dealt
-into one bin per first character of their id, each small enough to be sorted in one step; and `declared` keeps their
-order. Temporary tables work on a read-only connection, too: that is how a plan is made beside a running daemon.
+A million points must be sorted by task id without holding them in memory, and no step may be long. So the points
+themselves lie in a temporary table in declared order, and only (id, ordinal), packed in 14 bytes, is dealt into one bin
+per first character of the id, each small enough to be sorted in one step. Temporary tables work on a read-only
+connection, too: that is how a plan is made beside a running daemon.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from itertools import islice
 
 from reconciler.core.diff import Change, DiffPolicy, Known, Verb, Wanted, diff
 from reconciler.core.errors import StoreError
-from reconciler.core.model import Point, SweepName
+from reconciler.core.model import Point, SweepName, TaskId
 from reconciler.store import rows
 from reconciler.store.database import Cell, Database
 from reconciler.store.values import DiffSummary
 
 CHUNK = 5_000
-ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"  # of task ids, in their order
+_ID_BYTES = 10  # of a TaskId
+_ORDINAL_BYTES = 4
 
 _REMOVALS = frozenset({Verb.WITHDRAW, Verb.CANCEL, Verb.DRAIN, Verb.ORPHAN, Verb.FORGET, Verb.FREEZE, Verb.REPLACE})
 _ENDING = frozenset({Verb.CANCEL, Verb.ORPHAN, Verb.REPLACE})
@@ -31,7 +33,7 @@ class Staging:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._bins: set[str] = set()
+        self._bins: defaultdict[str, bytearray] = defaultdict(bytearray)
         self.name: SweepName | None = None
         self.count = 0
 
@@ -46,15 +48,6 @@ class Staging:
             yield self.count
         self.name = name
         return self.count
-
-    def declared(self) -> Iterator[list[tuple[int, str]]]:
-        """(ordinal, task) in declared order, page by page, equal points included."""
-        last = -1
-        while page := self._database.rows(
-            "SELECT ordinal, task FROM temp.declared WHERE ordinal > ? ORDER BY ordinal LIMIT ?", (last, CHUNK)
-        ):
-            last = page[-1][0]
-            yield page
 
     def changes(self, name: SweepName, policy: DiffPolicy) -> Iterator[Change]:
         """See `Reader.changes`. Reads page by page, so that the tasks may be written meanwhile."""
@@ -77,40 +70,27 @@ class Staging:
 
     def _clear(self) -> None:
         self.name, self.count = None, 0
-        with self._database.transaction(temporary=True):
-            for letter in self._bins:
-                self._database.execute(f"DROP TABLE IF EXISTS temp.points_{letter}")
-            self._database.execute("DROP TABLE IF EXISTS temp.declared")
-            self._database.execute("CREATE TEMP TABLE declared (ordinal INTEGER PRIMARY KEY, task TEXT NOT NULL)")
         self._bins.clear()
+        with self._database.transaction(temporary=True):
+            self._database.execute("DROP TABLE IF EXISTS temp.declared")
+            self._database.execute(
+                "CREATE TEMP TABLE declared (ordinal INTEGER PRIMARY KEY, task TEXT, replicate INT, parameters TEXT)"
+            )
 
     def _take(self, chunk: list[tuple[int, Point]]) -> None:
-        dealt: defaultdict[str, list[tuple[Cell, ...]]] = defaultdict(list)
+        points: list[tuple[Cell, ...]] = []
         for ordinal, (task, replicate, parameters) in chunk:
-            dealt[task[0]].append((task, ordinal, replicate, rows.dump(parameters)))
-        for letter, points in dealt.items():
-            self._make_bin(letter)
-            self._database.many(f"INSERT INTO temp.points_{letter} VALUES (?,?,?,?)", points)  # noqa: S608
-        self._database.many(
-            "INSERT INTO temp.declared VALUES (?,?)", [(ordinal, point.task) for ordinal, point in chunk]
-        )
-
-    def _make_bin(self, letter: str) -> None:
-        if letter in self._bins:
-            return
-        if letter not in ALPHABET:
-            raise StoreError(
-                "BadTaskId", f"no task id begins with {letter!r}", hint="this is a defect: please report it"
-            )
-        self._database.execute(
-            f"CREATE TEMP TABLE points_{letter} (task TEXT, ordinal INT, replicate INT, parameters TEXT)"
-        )
-        self._bins.add(letter)
+            points.append((ordinal, task, replicate, rows.dump(parameters)))
+            self._bins[task[0]] += task.encode() + ordinal.to_bytes(_ORDINAL_BYTES, "big")
+        self._database.many("INSERT INTO temp.declared VALUES (?,?,?,?)", points)
 
     def _sorted(self) -> Iterator[Wanted]:
+        """By task id, then by ordinal: big-endian bytes sort like the numbers."""
+        size = _ID_BYTES + _ORDINAL_BYTES
         for letter in sorted(self._bins):
-            sql = f"SELECT task, ordinal, replicate, parameters FROM temp.points_{letter} ORDER BY task, ordinal"  # noqa: S608
-            yield from map(Wanted._make, self._database.rows(sql))
+            packed = bytes(self._bins[letter])
+            for each in sorted(packed[at : at + size] for at in range(0, len(packed), size)):
+                yield Wanted(TaskId(each[:_ID_BYTES].decode()), int.from_bytes(each[_ID_BYTES:], "big"))
 
     def _inventory(self, name: SweepName) -> Iterator[Known]:
         sweep = self._database.row("SELECT id, generation FROM sweeps WHERE name = ?", (name,))

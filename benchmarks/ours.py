@@ -66,7 +66,9 @@ def commit(repository: Path, text: str) -> None:
 
 
 def git(repository: Path, *words: str) -> None:
-    identity = {f"GIT_{who}_{what}": "bench@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {
+        f"GIT_{who}_{what}": "bench@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     environment = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     subprocess.run(["git", "-C", str(repository), *words], check=True, capture_output=True, env=environment)
 

@@ -14,7 +14,6 @@ from reconciler.clock import Clock
 from reconciler.core import identity
 from reconciler.core.model import Attempt, Eid, Instant, Phase, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, StartOutcome
-from reconciler.observe import settled
 from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.store import Store
@@ -40,9 +39,7 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     stale = [attempt.eid for attempt in attempts if _is_stale(catalog, attempt)]
     if stale:
         store.intend_cancel(stale, "Outdated", clock.now())
-    specs = [
-        await _spec(attempt, store, catalog, projects) for attempt in attempts if attempt.eid not in stale
-    ]
+    specs = [await _spec(attempt, store, catalog, projects) for attempt in attempts if attempt.eid not in stale]
     if not specs:
         return Applied(sent=0, look_at=())
     outcomes = await source.ask(source.dialect.submit(specs))
@@ -85,9 +82,8 @@ def _is_stale(catalog: Catalog, attempt: Attempt) -> bool:
 
 async def _spec(attempt: Attempt, store: Store, catalog: Catalog, projects: Projects) -> AttemptSpec:
     sweep = catalog.get(attempt.key.sweep)
-    task = store.task(attempt.key.task_key)
-    assert sweep is not None
-    assert task is not None
+    assert sweep is not None, "its attempt would be stale"
+    task = _task(store, attempt)
     work = sweep.work(task)
     cwd = await projects.path(sweep.spec.project, sweep.pin)
     return AttemptSpec(
@@ -126,4 +122,10 @@ def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: In
         if attempt.phase.active
     ]
     if ended:
-        store.record([(attempt, settled(store, catalog, attempt, now)) for attempt in ended], now)
+        store.record([(attempt, catalog.settled(_task(store, attempt), attempt, now)) for attempt in ended], now)
+
+
+def _task(store: Store, attempt: Attempt) -> Task:
+    task = store.task(attempt.key.task_key)
+    assert task is not None, "an attempt has a task: the store holds them together"
+    return task

@@ -12,7 +12,21 @@ from functools import cached_property
 
 from reconciler.core import command
 from reconciler.core.diff import DiffPolicy
-from reconciler.core.model import Commit, Digest, Point, Resources, SweepName, SweepSpec, SweepState, Task, Work
+from reconciler.core.lifecycle import reruns, settle
+from reconciler.core.model import (
+    Attempt,
+    Commit,
+    Digest,
+    Instant,
+    Point,
+    Resources,
+    RetryPolicy,
+    SweepName,
+    SweepSpec,
+    SweepState,
+    Task,
+    Work,
+)
 from reconciler.manifests import from_document
 from reconciler.store import Reader, SweepRow
 
@@ -71,6 +85,15 @@ class Catalog:
 
     def sweeps(self) -> Iterable[Sweep]:
         return list(self._sweeps.values())
+
+    def settled(self, task: Task, attempt: Attempt, now: Instant) -> Task:
+        """The task after its newest attempt has changed, as its sweep's spec in force has it."""
+        sweep = self.get(attempt.key.sweep)
+        if sweep is None:
+            return settle(task, attempt, retry=RetryPolicy(), desired=False, rerun=False, now=now)
+        rerun = reruns(attempt, digest=sweep.digest, policy=sweep.policy.update_policy)
+        wanted = task.desired and sweep.wants
+        return settle(task, attempt, retry=sweep.spec.retry, desired=wanted, rerun=rerun, now=now)
 
     def refresh(self, name: SweepName) -> None:
         """The row of this sweep has changed."""

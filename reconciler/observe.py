@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
-from reconciler.core.lifecycle import reruns, settle
-from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, RetryPolicy, SweepName, Task
+from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task
 from reconciler.core.resolve import Resubmit, Unresolved, evidence, resolve
 from reconciler.core.wire import Found
 from reconciler.store import Store
@@ -53,7 +52,7 @@ def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[F
                 case Attempt() as newer:
                     attempt = newer
                     ended += newer.phase.ended
-                    pairs.append((newer, settled(store, catalog, newer, now)))
+                    pairs.append((newer, catalog.settled(_task(store, attempt), newer, now)))
                 case Resubmit() as resubmit:
                     again += 1
                     refused = resubmit.message if found.refused else refused
@@ -76,19 +75,7 @@ def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[F
     )
 
 
-def settled(store: Store, catalog: Catalog, attempt: Attempt, now: Instant) -> Task:
-    """The task of an attempt that changed, as it is after that change."""
-    task = _task(store, attempt)
-    sweep = catalog.get(attempt.key.sweep)
-    if sweep is None:
-        return settle(task, attempt, retry=RetryPolicy(), desired=False, rerun=False, now=now)
-    rerun = reruns(attempt, digest=sweep.digest, policy=sweep.policy.update_policy)
-    wanted = task.desired and sweep.wants
-    return settle(task, attempt, retry=sweep.spec.retry, desired=wanted, rerun=rerun, now=now)
-
-
 def _task(store: Store, attempt: Attempt) -> Task:
     task = store.task(attempt.key.task_key)
     assert task is not None, "an attempt has a task: the store holds them together"
     return task
-

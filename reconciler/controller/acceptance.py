@@ -49,9 +49,7 @@ class Prepared:
 class Acceptance:
     """Brings the store's desired state to what the repository says."""
 
-    def __init__(
-        self, store: Store, catalog: Catalog, repository: Repository, config: Config, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, catalog: Catalog, repository: Repository, config: Config, clock: Clock) -> None:
         self._store = store
         self._catalog = catalog
         self._repository = repository
@@ -113,7 +111,12 @@ class Acceptance:
             known = self._catalog.get(name)
             document = identity.canonical_json(manifest.loaded.document)
             digest = identity.spec_digest(manifest.loaded.spec)
-            if known is not None and known.row.document_digest == digest and not known.row.deleted and name not in repin:
+            if (
+                known is not None
+                and known.row.document_digest == digest
+                and not known.row.deleted
+                and name not in repin
+            ):
                 if known.row.path != manifest.path:
                     self._store.set_path(name, manifest.path, head.commit)
                     self._catalog.refresh(name)

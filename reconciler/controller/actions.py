@@ -72,7 +72,9 @@ class Actions:
 
     def _reconcile(self, action: Action) -> Done:
         named = action.arguments.get("sweep")
-        names = (self._known(named),) if isinstance(named, str) else tuple(sweep.name for sweep in self._catalog.sweeps())
+        names = (
+            (self._known(named),) if isinstance(named, str) else tuple(sweep.name for sweep in self._catalog.sweeps())
+        )
         repin = names if action.arguments.get("repin") is True else ()
         what = "resolve the commits anew and " if repin else ""
         return Done(message=f"will {what}look at the repository now", sweeps=names, look=True, repin=repin)

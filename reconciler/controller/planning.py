@@ -98,7 +98,9 @@ async def _plan(config: Config, reader: Reader | None, working_tree: Path | None
     survey = await Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock).survey(tree)
     planner = _Planner(reader, mirror, head)
     sweeps = [await planner.manifest(name, manifest) for name, manifest in survey.sweeps.items()]
-    sweeps += [SweepPlan(name=_name(path, several), path=path, action="invalid") for path, several in survey.broken.items()]
+    sweeps += [
+        SweepPlan(name=_name(path, several), path=path, action="invalid") for path, several in survey.broken.items()
+    ]
     if survey.complete:
         sweeps += list(planner.deletions(survey))
     errors = tuple(error for several in survey.broken.values() for broken in several for error in broken.errors)

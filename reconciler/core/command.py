@@ -30,8 +30,8 @@ __all__ = [
 
 # Known only on the source: they stand in argv and environment until the shim replaces them by absolute paths.
 # No value may contain them (a manifest that does is refused), so the replacement can never hit data.
-OUTPUT_TOKEN = "\x01reconciler:output\x01"  # noqa: S105 - a marker in text, not a password
-CHECKPOINT_TOKEN = "\x01reconciler:checkpoint\x01"  # noqa: S105 - a marker in text, not a password
+OUTPUT_TOKEN = "\0output\0"  # noqa: S105 - stands for a path until the agent knows it; NUL cannot occur in an argument
+CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - the same
 
 RESERVED = ("output", "checkpoint", "replicate", "cpus")  # what `$(name)` knows besides parameters
 

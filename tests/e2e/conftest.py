@@ -56,7 +56,10 @@ class World:
     def git(self, *words: str) -> str:
         done = subprocess.run(
             ["git", "-C", str(self.repository), *words],
-            env={**os.environ, **GIT_ENVIRONMENT}, check=True, capture_output=True, text=True,
+            env={**os.environ, **GIT_ENVIRONMENT},
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout.strip()
 
@@ -89,7 +92,11 @@ class World:
         """One command of ours."""
         return subprocess.run(
             [sys.executable, "-m", "reconciler.cli", "--config", str(self.config), *words],
-            capture_output=True, text=True, timeout=timeout_s, check=False, cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            cwd=self.root,
         )
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -97,7 +104,10 @@ class World:
         with (self.root / "daemon.log").open("ab") as log:
             self._daemon = subprocess.Popen(
                 [sys.executable, "-m", "reconciler.cli", "--config", str(self.config), "run"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.root,
             )
         return self._daemon
 

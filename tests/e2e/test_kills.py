@@ -50,7 +50,9 @@ def claims(world: Any) -> list[dict[str, Any]]:
 
 
 def test_a_killed_shim_is_noticed_and_its_task_runs_again_only_when_nothing_of_it_lives(world: Any) -> None:
-    world.commit(s=world.manifest("s", "{x: [1]}", command="sleep 3", extra="  retry: {limit: 1, backoff: {duration: 1s}}\n"))
+    world.commit(
+        s=world.manifest("s", "{x: [1]}", command="sleep 3", extra="  retry: {limit: 1, backoff: {duration: 1s}}\n")
+    )
     world.start()
     world.wait(lambda: world.counts("s").get("running") == 1)
 

@@ -5,8 +5,8 @@
     outcomes = await source.ask(source.dialect.submit(batch))
     async for page in source.pushes(): ...
 
-Any question answered with a LinkError other than a mere timeout finds the source down; whoever uses it connects again,
-after `next_delay`. What is the same for every dialect is asked with the functions below.
+A question that gets no answer finds the source down, as does being fenced; whoever uses it connects again, after
+`next_delay`. What is the same for every dialect is asked with the functions below.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from reconciler.core.errors import Busy, Fenced, Garbled, NoReply, ReconcilerError, Refused
+from reconciler.core.errors import Busy, Fenced, Garbled, Refused, SourceError
 from reconciler.core.model import Eid, HostIdentity, InstanceId, Instant, Json
 
 PROTOCOL = 1
@@ -287,7 +287,7 @@ def outcomes_from_json(kind: type[E], value: Json) -> Mapping[Eid, E]:
     return {Eid(eid): _member(kind, outcome) for eid, outcome in _object(value, "outcomes").items()}
 
 
-def error_from_json(value: Json) -> ReconcilerError:
+def error_from_json(value: Json) -> SourceError:
     """The error that the agent named; one that we do not know may have happened half-way, so it says OBSERVE."""
     error = _object(value, "an error")
     reason, message, hint = _text(error, "reason"), _text(error, "message"), _text(error, "hint")
@@ -295,7 +295,7 @@ def error_from_json(value: Json) -> ReconcilerError:
         return Fenced(reason, message, hint=hint)
     if reason == "Busy":
         return Busy(reason, message, hint=hint)
-    return (Refused if reason in REFUSALS else NoReply)(reason, message, hint=hint)
+    return (Refused if reason in REFUSALS else Garbled)(reason, message, hint=hint)
 
 
 def _claim(claim: Mapping[str, Json]) -> Claim:

@@ -30,7 +30,10 @@ class Applied:
 
 
 async def submit(source: Source, store: Store, catalog: Catalog, projects: Projects, clock: Clock) -> Applied:
-    """Start one batch of intended attempts of this source. Raises what asking a source raises: then they stay unknown."""
+    """Start one batch of intended attempts of this source.
+
+    Raises what asking a source raises: then they stay unknown.
+    """
     attempts = [
         attempt
         for attempt in store.unaccepted(source.config.name, limit=source.dialect.limits.batch_max)

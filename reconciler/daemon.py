@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import secrets
-import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 
@@ -20,7 +18,8 @@ from reconciler.catalog import Catalog
 from reconciler.clock import Clock, SystemClock
 from reconciler.controller.controller import Controller
 from reconciler.controller.keys import REPOSITORY, REQUESTS, Key
-from reconciler.core.model import Config, InstanceId, SourceConfig, SourceName
+from reconciler.core.errors import StoreError
+from reconciler.core.model import Config, InstanceId, SourceConfig
 from reconciler.dialects.process import ProcessDialect
 from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.links.local import LocalLink
@@ -183,7 +182,11 @@ class _Daemon:
         )
         port = server.start()
         url = f"http://{self._config.listen_host}:{port}"
-        _http_file(self._config).write_text(url + "\n")
+        try:
+            _http_file(self._config).write_text(url + "\n")
+        except OSError as error:
+            server.stop()
+            raise StoreError("StateNotWritable", f"{_http_file(self._config)}: {error.strerror}") from error
         log.info("serving", extra={"metrics": url + "/metrics", "repository": self._config.repository.url})
         return server
 

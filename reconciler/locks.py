@@ -1,6 +1,7 @@
 """One daemon for one state directory: an advisory lock that dies with its holder.
 
-The lock is a file of its own, never the database's: closing any descriptor of a database file drops SQLite's own POSIX locks.
+The lock is a file of its own, never the database's: closing any descriptor of a database file drops SQLite's own POSIX
+locks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ class StateLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, and write our pid into it. Raises AlreadyRunning, or StoreError when the directory cannot be written."""
+        """Take the lock, and write our pid into it.
+
+        Raises AlreadyRunning, or StoreError when the directory cannot be written.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

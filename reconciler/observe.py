@@ -5,7 +5,7 @@ Only after that may the source forget an exit record: `Observation.acknowledge` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
@@ -24,7 +24,7 @@ class Observation:
     ended        how many attempts ended
     again        attempts that nothing was found of: to be started again under the same eid
     refused      what the source said when it could not even start something, or ""
-    unresolved   attempts whose fate the evidence does not tell, and why
+    unresolved   attempts whose fate the evidence does not tell, with their sweeps
     """
 
     acknowledge: tuple[Eid, ...]
@@ -32,7 +32,7 @@ class Observation:
     ended: int
     again: int
     refused: str
-    unresolved: dict[Eid, str]
+    unresolved: Mapping[Eid, SweepName]
 
 
 def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[Found], now: Instant) -> Observation:
@@ -40,7 +40,7 @@ def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[F
     attempts = store.attempts_by_eid([found.eid for found in page])
     pairs: list[tuple[Attempt, Task]] = []
     acknowledge: list[Eid] = []
-    unresolved: dict[Eid, str] = {}
+    unresolved: dict[Eid, SweepName] = {}
     ended = again = 0
     refused = ""
     for found in page:
@@ -57,8 +57,8 @@ def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[F
                     again += 1
                     refused = resubmit.message if found.refused else refused
                     pairs.append((replace(attempt, accepted_at=None), _task(store, attempt)))
-                case Unresolved() as open_question:
-                    unresolved[found.eid] = open_question.message
+                case Unresolved():
+                    unresolved[found.eid] = attempt.key.sweep
                 case None:
                     pass
         if attempt.phase.ended and found.exit is not None:

@@ -1,14 +1,14 @@
 """The loop of one source: connect, look at everything that is open there, then listen and act until the session ends.
 
-What it does is level-triggered: `kick` only says "look at the store". Whatever the reason for a lost session, the next one
-begins with a look at every open attempt, and only then is anything submitted again.
+What it does is level-triggered: `kick` only says "look at the store". Whatever the reason for a lost session, the next
+one begins with a look at every open attempt, and only then is anything submitted again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ class SourceLoop:
         self._to_acknowledge: list[Eid] = []
         self._settled = False  # this session has looked at everything that was open
         self._asked: dict[Eid, Instant] = {}
-        self._unresolved: dict[Eid, str] = {}
+        self._unresolved: dict[Eid, SweepName] = {}
         self._refused = ""  # what the source said when it could not even start something
         self._pause_until = 0.0
         self._ends: deque[tuple[float, int]] = deque()
@@ -90,9 +90,9 @@ class SourceLoop:
             return Problem(reason=state.reason, message=state.message)
         return Problem(reason="CannotStage", message=self._refused) if self._refused else None
 
-    @property
-    def unresolved(self) -> int:
-        return len(self._unresolved)
+    def unresolved(self, sweep: SweepName | None = None) -> int:
+        """Attempts (of one sweep) whose fate the evidence does not tell."""
+        return len(self._unresolved) if sweep is None else Counter(self._unresolved.values())[sweep]
 
     def prefetch(self) -> int:
         """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
@@ -139,6 +139,8 @@ class SourceLoop:
             return FENCED_DELAY_S
         except ReconcilerError as error:
             self._lost(error)
+        except Exception:  # a defect that one source brings to light must not stop the others
+            log.exception("source lost by a defect: please report it", extra={"source": self.name})
         finally:
             self._settled = False
             await self.source.aclose()

@@ -1,11 +1,12 @@
 """The repository pass: fetch, understand, and put new generations in force.
 
-All manifests of a commit are understood before anything acts. Absence is not desire: an unreachable repository, a broken
-or unnamed manifest, a rewritten history and a removal of very much cancel nothing by themselves.
+All manifests of a commit are understood before anything acts. Absence is not desire: an unreachable repository, a
+broken or unnamed manifest, a rewritten history and a removal of very much cancel nothing by themselves.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,10 +57,18 @@ class Acceptance:
         self._config = config
         self._clock = clock
         self._surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock)
+        self._alone = asyncio.Lock()  # a pass and an approval both change what is desired
         self._unpinned: RepositoryError | None = None  # a revision could not be resolved in this pass
 
     async def run(self, repin: Collection[SweepName] = ()) -> Pass:
-        """One pass. `repin`: sweeps whose commit is to be resolved anew. Raises RepositoryError: then nothing has changed."""
+        """One pass. `repin`: sweeps whose commit is to be resolved anew.
+
+        Raises RepositoryError: then nothing has changed.
+        """
+        async with self._alone:
+            return await self._run(repin)
+
+    async def _run(self, repin: Collection[SweepName]) -> Pass:
         known = self._store.repository()
         try:
             head = await self._repository.fetch()
@@ -132,10 +141,9 @@ class Acceptance:
 
     async def _pin(self, spec: SweepSpec, known: Sweep | None, head: Head, *, again: bool) -> Commit:
         """The commit that tasks run: resolved when what defines it changes, and never by other edits."""
-        settled = known is not None and not known.row.deleted and not again
-        if settled and known is not None and known.pin is not None:
-            if identity.pin_key(spec) == identity.pin_key(known.spec):
-                return known.pin
+        pinned = known is not None and not known.row.deleted and not again
+        if pinned and known is not None and identity.pin_key(spec) == identity.pin_key(known.spec):
+            return known.pin if known.pin is not None else head.commit
         if spec.revision is None:
             return head.commit
         return await self._repository.resolve(spec.revision)
@@ -186,9 +194,10 @@ class Acceptance:
 
     async def approve(self) -> list[SweepName]:
         """Let every frozen removal go ahead; returns the sweeps concerned."""
-        released = await self._thaw()
-        self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
-        return released
+        async with self._alone:
+            released = await self._thaw()
+            self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
+            return released
 
     async def _drive(self, steps: Generator[int, None, T]) -> T:
         """Run bulk work step by step, so that everything else goes on meanwhile."""

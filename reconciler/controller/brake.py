@@ -1,7 +1,7 @@
 """The brake on mass removal: a commit that takes very much away waits for a person's word.
 
-Judged is the whole pending removal set, however many commits it took to gather. An explicit `state: Cancelled` is exempt:
-it says what it does.
+Judged is the whole pending removal set, however many commits it took to gather. An explicit `state: Cancelled` is
+exempt: it says what it does.
 """
 
 from __future__ import annotations

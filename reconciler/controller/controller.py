@@ -88,7 +88,7 @@ class Controller:
             delay = self._queue.retry(key)
             log.warning("pass failed", extra={"key": _told(key), "error": str(error), "again_in_s": round(delay, 1)})
             result = ReconcileResult.ERROR
-        except Exception:  # noqa: BLE001 - a defect that one sweep brings to light must not stop the others
+        except Exception:  # a defect that one key brings to light must not stop the others
             self._queue.retry(key)
             log.exception("pass failed by a defect: please report it", extra={"key": _told(key)})
             result = ReconcileResult.ERROR
@@ -174,7 +174,7 @@ class Controller:
             self._cancel_all(sweep)
         holds = self._holds.get(name, ())
         status = reporting.status_of(
-            self._store, sweep, holds=holds, repository=self._store.repository(), unresolved=self._unresolved()
+            self._store, sweep, holds=holds, repository=self._store.repository(), unresolved=self._unresolved(name)
         )
         if self._store.set_status(name, status.conditions, reporting.holds_json(holds)):
             self._catalog.refresh(name)
@@ -211,8 +211,8 @@ class Controller:
         done = all(phase is Phase.SUCCEEDED for sweep in sweeps for (_, phase) in self._store.counts(sweep.name))
         return 0 if done and not self._store.invalid() else 2
 
-    def _unresolved(self) -> int:
-        return sum(loop.unresolved for loop in self._loops.values())
+    def _unresolved(self, name: SweepName) -> int:
+        return sum(loop.unresolved(name) for loop in self._loops.values())
 
     def publish(self) -> None:
         """Give readers and metrics the newest picture."""

@@ -88,7 +88,7 @@ def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
         active=active,
         gpus=len(config.gpus),
         gpus_free=gpus_free,
-        unresolved=loop.unresolved,
+        unresolved=loop.unresolved(),
         problem=problem,
     )
 

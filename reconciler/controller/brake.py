@@ -1,6 +1,6 @@
 """The brake on mass removal: a commit that takes very much away waits for a person's word.
 
-Judged is the whole pending removal set, however many commits it took to gather. An explicit `state: Cancelled` is
+Judged is the removal set of one pass, however many commits it spans. An explicit `state: Cancelled` is
 exempt: it says what it does.
 """
 

@@ -9,10 +9,11 @@ from math import ceil
 _UNITS_S: dict[str, int] = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _UNIT_DURATION = re.compile(
     r"(?:(?P<d>\d{1,6}(?:\.\d{1,6})?)d)?(?:(?P<h>\d{1,6}(?:\.\d{1,6})?)h)?"
-    r"(?:(?P<m>\d{1,6}(?:\.\d{1,6})?)m)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)s)?"
+    r"(?:(?P<m>\d{1,6}(?:\.\d{1,6})?)m)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)s)?",
+    re.ASCII,
 )
-_CLOCK_DURATION = re.compile(r"(?:(?P<d>\d{1,4})-)?(?P<h>\d{1,5}):(?P<m>[0-5]\d):(?P<s>[0-5]\d)")
-_MEMORY = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?)\s?(?P<unit>[KMGTP]i?)B?")
+_CLOCK_DURATION = re.compile(r"(?:(?P<d>\d{1,4})-)?(?P<h>\d{1,5}):(?P<m>[0-5]\d):(?P<s>[0-5]\d)", re.ASCII)
+_MEMORY = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?)\s?(?P<unit>[KMGTP]i?)B?", re.ASCII)
 _MEMORY_BYTES: dict[str, int] = {
     letter + binary: int(base**power)
     for power, letter in enumerate("KMGTP", start=1)

@@ -45,6 +45,7 @@ async def serve(config: Config, *, once: bool, log_format: LogFormat) -> int:
     Returns the exit code: 0, or with `once` 2 when something is left. Raises AlreadyRunning, StoreError, UsageError.
     """
     configure_logging(format=log_format)
+    _forget_git_environment()
     state_dir = Path(config.state_dir)
     lock = StateLock(state_dir)
     lock.acquire()
@@ -89,7 +90,11 @@ class _Daemon:
         try:
             for _ in store.recover(clock.now()):
                 pass
-            yield cls(config, store, clock)
+            daemon = cls(config, store, clock)
+            try:
+                yield daemon
+            finally:
+                daemon.close()
         finally:
             store.close()
 
@@ -109,6 +114,10 @@ class _Daemon:
             clock=self._clock,
             notify=self._controller.source_changed,
         )
+
+    def close(self) -> None:
+        """Let go of what is not a task of the loop."""
+        self._repository.close()
 
     async def run(self, *, once: bool) -> int:
         stop = asyncio.Event()
@@ -192,6 +201,12 @@ class _Daemon:
 
     def _ready(self) -> Mapping[str, bool]:
         return {"loop": self._heartbeat.alive(), "repository": self._controller.looked}
+
+
+def _forget_git_environment() -> None:
+    """Started from a git hook, say, we inherit variables that would lead git and its readers to another repository."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
 
 
 def _http_file(config: Config) -> Path:

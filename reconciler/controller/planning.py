@@ -91,6 +91,15 @@ def _checkout(config: Config) -> Path:
 
 async def _plan(config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock) -> Plan:
     mirror = Repository(config.repository, Path(config.state_dir) / "plan.git", clock=clock)
+    try:
+        return await _plan_with(mirror, config, reader, working_tree, clock)
+    finally:
+        mirror.close()
+
+
+async def _plan_with(
+    mirror: Repository, config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock
+) -> Plan:
     head = await mirror.fetch()
     tree: Tree = AtCommit(mirror, head.commit)
     if working_tree is not None:

@@ -14,7 +14,7 @@ from reconciler.controller.actions import Actions
 from reconciler.controller.keys import DISPATCH, REPOSITORY, REQUESTS, Key, sweep_key
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import ReconcilerError, RepositoryError
-from reconciler.core.model import Config, Json, Phase, SourceName, SweepName, SweepState
+from reconciler.core.model import Config, Instant, Json, Phase, SourceName, SweepName, SweepState
 from reconciler.core.status import source_json, source_status
 from reconciler.repository import Repository
 from reconciler.sourceloop import Changed, SourceLoop
@@ -59,6 +59,7 @@ class Controller:
         self._repin: set[SweepName] = set()
         self.looked = False  # the repository has been looked at, or could not be: readiness does not depend on git
         self._error: RepositoryError | None = None  # of the newest look at the repository
+        self._fetched_at: Instant | None = None
 
     def attach(self, loops: Mapping[SourceName, SourceLoop]) -> None:
         """The sources, which need the controller to be there first."""
@@ -67,6 +68,8 @@ class Controller:
     def source_changed(self, changed: Changed) -> None:
         """A source has told something."""
         self._queue.add_after(DISPATCH, 0.0 if changed.urgent else GATHER_S)
+        if not changed.sweeps:  # the source itself has changed, and there may be no sweep whose pass would tell
+            self._queue.add(Key(KeyKind.SOURCE, changed.source))
         for name in changed.sweeps:
             self._queue.add_after(sweep_key(name), STATUS_EVERY_S)
 
@@ -109,7 +112,7 @@ class Controller:
             case KeyKind.REQUESTS:
                 await self._requests_pass()
             case KeyKind.SOURCE:
-                self._loops[SourceName(key.name)].kick()
+                self.publish()
 
     async def _repository_pass(self) -> None:
         began, repin = self._clock.elapsed(), frozenset(self._repin)
@@ -122,6 +125,7 @@ class Controller:
         finally:
             self.looked = True
         self._error = None
+        self._fetched_at = self._clock.now()
         self._repin -= repin
         self._telemetry.fetched(
             FetchResult.CHANGED if done.news else FetchResult.UNCHANGED, self._clock.elapsed() - began
@@ -131,6 +135,7 @@ class Controller:
             self._queue.add(DISPATCH)
             self._tell_all()
             self._telemetry.applied(self._clock.now() - done.head.committed_at)
+        self.publish()
 
     async def _requests_pass(self) -> None:
         for done in await self._actions.run():
@@ -226,7 +231,6 @@ class Controller:
                 self._store.set_source(loop.name, told, self._clock.now())
                 self._told_sources[loop.name] = told
         invalid, sweeps, stats = self._store.invalid(), list(self._catalog.sweeps()), self._queue.stats()
-        repository = self._store.repository()
         self._telemetry.publish(
             Snapshot(
                 sweeps=tuple(reporting.sweep_snapshot(self._store, sweep) for sweep in sweeps),
@@ -235,7 +239,7 @@ class Controller:
                 ),
                 manifests_valid=len([sweep for sweep in sweeps if not sweep.row.deleted]) - len(invalid),
                 manifests_invalid=len(invalid),
-                last_fetch_success_at=repository.checked_at if not repository.error_reason else None,
+                last_fetch_success_at=self._fetched_at,
                 queue_depth=stats.depth,
                 queue_adds=stats.adds,
                 queue_retries=stats.retries,

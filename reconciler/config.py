@@ -129,7 +129,7 @@ def _later(value: Json) -> Iterator[Problem]:
     """What a later version will understand; to accept it in silence would be a lie."""
     root = value if isinstance(value, Mapping) else {}
     if "projects" in root:
-        message = "this version runs tasks from the repository of the manifests only, the project `self`"
+        message = "this version knows one project, `self`: the repository of the manifests"
         yield Problem(path=("projects",), reason="NotSupported", message=message, at_key=True)
     sources = root.get("sources")
     for name, source in sources.items() if isinstance(sources, Mapping) else ():

@@ -53,7 +53,15 @@ def problems(name: str, value: Json) -> list[Problem]:
 
 @cache
 def _validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(text(name)))
+    return jsonschema.Draft202012Validator(json.loads(text(name), object_hook=_strict))
+
+
+def _strict(part: dict[str, Json]) -> dict[str, Json]:
+    """Patterns as JSON Schema means them: in Python's, `$` would let a line break at the end pass."""
+    pattern = part.get("pattern")
+    if isinstance(pattern, str) and pattern.endswith("$"):
+        part["pattern"] = pattern[:-1] + r"\Z"
+    return part
 
 
 class _Failure(NamedTuple):

@@ -188,7 +188,9 @@ def _wrong_shares(number: int, shares: tuple[float, ...]) -> str:
 
 def _zips(spec: SweepSpec) -> Iterator[Problem]:
     homes = [spec.parameters, *(entry.parameters for entry in spec.when)]
-    names = {name for home in homes for name, each in home.items() if not isinstance(each, Constant | Distribution)}
+    names = dict.fromkeys(
+        name for home in homes for name, each in home.items() if not isinstance(each, Constant | Distribution)
+    )
     taken: set[str] = set()
     for index, group in enumerate(spec.zip):
         path = ("spec", "zip", index)
@@ -199,7 +201,7 @@ def _zips(spec: SweepSpec) -> Iterator[Problem]:
             elif name in taken:
                 yield Problem(path=(*path, place), reason="DuplicateName", message=f"`{name}` is zipped already")
             taken.add(name)
-        if names.issuperset(group):
+        if names.keys() >= set(group):
             yield from _uneven(path, group, homes)
 
 
@@ -222,7 +224,7 @@ def _uneven(path: _Path, group: tuple[str, ...], homes: list[Mapping[str, Parame
 def _when(spec: SweepSpec) -> Iterator[Problem]:
     base = {*spec.parameters, *(name for point in spec.points or () for name in point)}
     for index, point in enumerate(spec.points or ()):
-        for name in point.keys() & spec.parameters.keys():
+        for name in (each for each in point if each in spec.parameters):
             message = f"`{name}` is among the parameters already"
             yield Problem(path=("spec", "points", index, name), reason="DuplicateName", message=message, at_key=True)
             return
@@ -234,7 +236,7 @@ def _when(spec: SweepSpec) -> Iterator[Problem]:
                 message = f"`{name}` is no parameter declared before this condition"
                 hint = nearest(name, sorted(known))
                 yield Problem(path=(*path, "if", name), reason="UnknownName", message=message, hint=hint, at_key=True)
-        for name in entry.parameters.keys() & base:
+        for name in (each for each in entry.parameters if each in base):
             message = f"`{name}` has a value already, outside of this condition"
             hint = "give each case its own `when` entry"
             place = (*path, "parameters", name)

@@ -98,7 +98,7 @@ def test_what_is_no_number_is_no_json(value):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.1 + 0.2, 0.3), (1 / 3, 0.333333333333), (-0.0, 0.0), 
+    [(0.1 + 0.2, 0.3), (1 / 3, 0.333333333333), (-0.0, 0.0),
         (1e-300 / 3, 3.33333333333e-301), (123456789012345.0, 123456789012000.0)],
 )  # fmt: skip
 def test_computed_floats_keep_twelve_digits(value, expected):

@@ -13,20 +13,8 @@ from functools import cached_property
 from reconciler.core import command
 from reconciler.core.diff import DiffPolicy
 from reconciler.core.lifecycle import reruns, settle
-from reconciler.core.model import (
-    Attempt,
-    Commit,
-    Digest,
-    Instant,
-    Point,
-    Resources,
-    RetryPolicy,
-    SweepName,
-    SweepSpec,
-    SweepState,
-    Task,
-    Work,
-)
+from reconciler.core.model import Attempt, Commit, Digest, Instant, Point, Resources, SweepName, Task, Work
+from reconciler.core.spec import RetryPolicy, SweepSpec, SweepState
 from reconciler.manifests import from_document
 from reconciler.store import Reader, SweepRow
 

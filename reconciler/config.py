@@ -17,8 +17,9 @@ from pathlib import Path
 
 from reconciler import documents, schema
 from reconciler.core.errors import ConfigError, Problem, ReconcilerError
-from reconciler.core.model import Config, Json, RepositoryConfig, SourceConfig, SourceName, Verification
+from reconciler.core.model import Json, SourceName
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
+from reconciler.core.settings import Config, RepositoryConfig, SourceConfig, Verification
 from reconciler.documents import Document, Finding
 from reconciler.fields import Fields
 

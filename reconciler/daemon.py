@@ -20,7 +20,8 @@ from reconciler.clock import Clock, SystemClock
 from reconciler.controller.controller import Controller
 from reconciler.controller.keys import REPOSITORY, REQUESTS, Key
 from reconciler.core.errors import StoreError
-from reconciler.core.model import Config, InstanceId, SourceConfig
+from reconciler.core.model import InstanceId
+from reconciler.core.settings import Config, SourceConfig
 from reconciler.dialects.process import ProcessDialect
 from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.links.local import LocalLink

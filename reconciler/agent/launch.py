@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 from .shapes import Spec
 
 OUTPUT_TOKEN = "\0output\0"  # noqa: S105 - stands for a path; NUL cannot occur in an argument
-CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105
+CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - a path as well
 
 # Of a service manager's talk with the daemon: a task must not answer in its name.
 _DAEMONS_OWN = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES")

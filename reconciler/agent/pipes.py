@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import signal
 import stat
 from typing import List, Optional, Tuple
@@ -60,6 +61,21 @@ def open_bell(path: str) -> Optional[int]:
         return fd
     os.close(fd)
     return None
+
+
+def write_piece(fd: int, piece: bytes, patience_s: Optional[float]) -> bool:
+    """Write it in one piece, waiting for room at most so long (None: as long as somebody reads); False when not written."""
+    room = select.poll()
+    room.register(fd, select.POLLOUT)
+    while True:
+        try:
+            os.write(fd, piece)
+            return True
+        except BlockingIOError:
+            if not room.poll(None if patience_s is None else patience_s * 1000):
+                return False
+        except OSError:  # nobody reads any more
+            return False
 
 
 def close_all_but(kept: Tuple[int, ...]) -> None:

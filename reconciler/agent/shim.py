@@ -32,6 +32,7 @@ UNABLE = 98
 BROKEN = 70
 
 RECORD_BYTES = 1024
+RING_PATIENCE_S = 1.0
 
 
 def run(root: Root, order: Order, managed: bool, orders: int) -> None:
@@ -233,15 +234,15 @@ class Shim:
         return json.dumps(found)
 
     def _ring(self, kind: str, words: str) -> None:
-        """Tell the agent that forked us or, if it is gone, whichever listens now. Never blocks; only a hint."""
+        """Tell the agent that forked us or, if it is gone, hint to whichever listens now.
+
+        Our agent waits for the end of what it gave us, so an end waits for room in its pipe; a start only for a while.
+        """
         line = ("%s%s %s\n" % (kind, self.spec.eid, words.replace("\n", " "))).encode("utf-8", "replace")
         if len(line) > MAX_PIECE:
             line = ("%s%s\n" % (kind, self.spec.eid)).encode("ascii")
-        try:
-            os.write(RING_FD, line)
+        if pipes.write_piece(RING_FD, line, RING_PATIENCE_S if kind == "+" else None):
             return
-        except OSError:
-            pass
         try:
             bell = os.open(self.root.bell, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # nobody listens

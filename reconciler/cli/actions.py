@@ -45,7 +45,7 @@ def reconcile(app: App, sweep: str | None, repin: bool) -> int:
 )
 @pass_app
 def retry(app: App, sweep: str, task: tuple[str, ...], assume_dead: bool) -> int:
-    """Run failed and lost tasks of a sweep again.
+    """Run failed, lost and cancelled tasks of a sweep again.
 
     All of them, or those named, with a fresh retry budget.
     """
@@ -91,7 +91,10 @@ def _told(outcome: Outcome | None) -> int:
         click.echo(f"recorded; the daemon has not answered within {WAIT_S:.0f} s, and will do it")
         return NOT_YET
     if not outcome.ok:
-        click.echo(f"reconciler: {printable(outcome.message)}", err=True)
+        message, *hints = outcome.message.splitlines() or ["it was refused"]
+        click.echo(f"reconciler: {printable(message)}", err=True)
+        for hint in hints:
+            click.echo(f"hint: {printable(hint)}", err=True)
         return 1
     click.echo(printable(outcome.message))
     return 0

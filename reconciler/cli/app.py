@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.core.errors import UsageError
-from reconciler.core.model import Config, SweepName, Task
+from reconciler.core.model import SweepName, Task
+from reconciler.core.settings import Config
 
 if TYPE_CHECKING:
     from reconciler.clock import Clock
@@ -70,10 +71,14 @@ pass_app: Callable[[Callable[..., int]], Callable[..., int]] = click.make_pass_d
 
 
 def find_sweep(reader: Reader, name: str) -> SweepRow:
-    """A sweep by its name. Raises UsageError with the nearest one."""
+    """A sweep by its name. Raises UsageError (UnknownSweep, with the nearest one; NeverAccepted)."""
     row = reader.sweep(SweepName(name))
     if row is not None:
         return row
+    for invalid in reader.invalid():
+        if invalid.sweep == name:
+            hint = "`reconciler status` shows what is wrong with it"
+            raise UsageError("NeverAccepted", f"the manifest of sweep {name!r} was never valid", hint=hint)
     names = [each.name for each in reader.sweeps()]
     near = difflib.get_close_matches(name, names, n=1)
     if near:

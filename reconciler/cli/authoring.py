@@ -12,7 +12,8 @@ from reconciler.cli.files import Read, manifests_in, read_manifest
 from reconciler.cli.output import output_option, plural, print_json, printable
 from reconciler.cli.points import print_count, print_points
 from reconciler.core.errors import UsageError
-from reconciler.core.model import Json, SweepSpec
+from reconciler.core.model import Json
+from reconciler.core.spec import SweepSpec
 
 TABLE_LIMIT = 20
 PATH = click.Path(path_type=Path)

@@ -20,7 +20,8 @@ from reconciler.cli.app import App
 from reconciler.cli.failures import parts
 from reconciler.cli.output import plural
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.model import Config, InstanceId, SourceConfig
+from reconciler.core.model import InstanceId
+from reconciler.core.settings import Config, SourceConfig
 
 GIT_OLDEST = (2, 28)
 DISK_MIB = 1024

@@ -45,7 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     },
     "Act": {
         "reconcile": Entry("actions", "Look at the repository now, and at one sweep or all."),
-        "retry": Entry("actions", "Run failed and lost tasks of a sweep again."),
+        "retry": Entry("actions", "Run failed, lost and cancelled tasks of a sweep again."),
         "approve": Entry("actions", "Let removals happen that were held back for being many."),
     },
     "Shell": {

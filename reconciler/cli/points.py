@@ -12,8 +12,9 @@ import click
 
 from reconciler.cli.output import print_json, print_table, printable, values
 from reconciler.core.command import CHECKPOINT_TOKEN, OUTPUT_TOKEN, render
-from reconciler.core.model import Point, SweepSpec
+from reconciler.core.model import Point
 from reconciler.core.parameters import expand
+from reconciler.core.spec import SweepSpec
 
 
 def print_count(spec: SweepSpec, *, as_json: bool) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.dispatch import Hold
-from reconciler.core.model import Condition, ConditionStatus, Instant, Json, Phase, SourceName, SweepName, SweepState
+from reconciler.core.model import Condition, ConditionStatus, Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.spec import SweepState
 from reconciler.core.status import POLARITY, Polarity, Problem, SweepFacts, SweepStatus, sweep_json, sweep_status
 from reconciler.store import InvalidRow, Reader, RepositoryRow, SourceRow, SweepRow
 

@@ -19,8 +19,10 @@ from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
 from reconciler.core import identity
 from reconciler.core.diff import DiffPolicy
 from reconciler.core.errors import ManifestError, Position, RepositoryError
-from reconciler.core.model import Commit, Config, Point, SweepName, SweepSpec
+from reconciler.core.model import Commit, Point, SweepName
 from reconciler.core.parameters import expand
+from reconciler.core.settings import Config
+from reconciler.core.spec import SweepSpec
 from reconciler.manifests import Broken
 from reconciler.repository import Head, Repository
 from reconciler.store import DiffSummary, Draft, Event, RepositoryRow, Store

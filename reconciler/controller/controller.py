@@ -14,7 +14,9 @@ from reconciler.controller.actions import Actions
 from reconciler.controller.keys import DISPATCH, REPOSITORY, REQUESTS, Key, sweep_key
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import ReconcilerError, RepositoryError
-from reconciler.core.model import Config, Instant, Json, Phase, SourceName, SweepName, SweepState
+from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.settings import Config
+from reconciler.core.spec import SweepState
 from reconciler.core.status import source_json, source_status
 from reconciler.repository import Repository
 from reconciler.sourceloop import Changed, SourceLoop

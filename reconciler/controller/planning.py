@@ -15,8 +15,9 @@ from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, T
 from reconciler.core import identity
 from reconciler.core.diff import Verb
 from reconciler.core.errors import ReconcilerError, RepositoryError, StoreError, UsageError
-from reconciler.core.model import Commit, Config, SweepName
+from reconciler.core.model import Commit, SweepName
 from reconciler.core.parameters import expand
+from reconciler.core.settings import Config
 from reconciler.repository import Head, Repository, WorkingTree
 from reconciler.store import DiffSummary, Reader
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from reconciler.catalog import Sweep
 from reconciler.core.dispatch import Capacity, Head, Hold, Queue
 from reconciler.core.lifecycle import allowed_failures, scaled
-from reconciler.core.model import Config, Instant, Json, Phase, Resources, SourceName, SweepState, Task
+from reconciler.core.model import Instant, Json, Phase, Resources, SourceName, Task
+from reconciler.core.settings import Config
+from reconciler.core.spec import SweepState
 from reconciler.cron import first_tick_after
 from reconciler.store import Reader
 

@@ -16,12 +16,12 @@ from itertools import accumulate
 from statistics import NormalDist
 
 from reconciler.core.identity import canonical_json, round_float
-from reconciler.core.model import (
+from reconciler.core.model import Json
+from reconciler.core.spec import (
     Axis,
     Choice,
     Distribution,
     IntUniform,
-    Json,
     Linspace,
     Logspace,
     LogUniform,

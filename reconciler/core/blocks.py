@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 
 from reconciler.core import axes
 from reconciler.core.identity import canonical_json
-from reconciler.core.model import Axis, Constant, Distribution, Json, Parameter, SweepSpec, Values
+from reconciler.core.model import Json
+from reconciler.core.spec import Axis, Constant, Distribution, Parameter, SweepSpec, Values
 
 Cell: TypeAlias = tuple[Json, str]  # a value, and its canonical JSON
 Row: TypeAlias = tuple[Cell, ...]

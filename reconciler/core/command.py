@@ -12,9 +12,10 @@ from dataclasses import fields, replace
 
 from reconciler.core.errors import Problem
 from reconciler.core.hints import nearest
-from reconciler.core.model import ArgumentStyle, Json, Point, Resources, ResourcesTemplate, SweepSpec, Work
+from reconciler.core.model import Json, Point, Resources, Work
 from reconciler.core.parameters import expand
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
+from reconciler.core.spec import ArgumentStyle, ResourcesTemplate, SweepSpec
 from reconciler.core.templates import references, substitute, text_of
 
 __all__ = [

@@ -15,7 +15,8 @@ from typing import TypeAlias
 from reconciler.core import blocks
 from reconciler.core.blocks import Block, Row, Say, cell
 from reconciler.core.identity import canonical_json
-from reconciler.core.model import Constant, Json, Parameter, SweepSpec, When
+from reconciler.core.model import Json
+from reconciler.core.spec import Constant, Parameter, SweepSpec, When
 
 Case: TypeAlias = dict[str, str | None]  # name → its text as far as conditions tell it apart; None = may be any
 _Tails: TypeAlias = list[tuple[tuple[str, ...], Row]]  # what the matching entries add to a point
@@ -78,7 +79,7 @@ def extended(
         if tails is None:
             case = constants | {name: text for (_, name, _), text in zip(watched, texts, strict=True)}
             tails = known[(index, *texts)] = _tails(spec, case, index)
-        if index == 0:
+        if index == 1:
             watch.seen.clear()
         for more, tail in tails:
             if not drawing or watch.first(names + more, cells + tail):

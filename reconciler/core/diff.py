@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from reconciler.core.model import DeletionPolicy, Digest, OnRemove, Phase, SweepState, TaskId, UpdatePolicy
+from reconciler.core.model import Digest, Phase, TaskId
+from reconciler.core.spec import DeletionPolicy, OnRemove, SweepState, UpdatePolicy
 
 
 class Standing(StrEnum):

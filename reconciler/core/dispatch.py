@@ -17,8 +17,9 @@ from itertools import groupby
 from typing import assert_never
 
 from reconciler.core.fit import Capacity, Hold, allowed, busy, usable
-from reconciler.core.model import Instant, Phase, Placement, Resources, SourceName, Strategy, SweepName, Task, TaskKey
+from reconciler.core.model import Instant, Phase, Resources, SourceName, SweepName, Task, TaskKey
 from reconciler.core.reasons import what_to_do
+from reconciler.core.spec import Placement, Strategy
 
 __all__ = ["Capacity", "Dispatch", "Head", "Hold", "Queue", "Start", "Why", "dispatch", "explain"]
 

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Instant, Placement, Resources, SourceName
+from reconciler.core.model import Instant, Resources, SourceName
+from reconciler.core.spec import Placement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from math import isfinite
 
-from reconciler.core.model import Commit, Digest, Eid, InstanceId, Json, SweepName, SweepSpec, TaskId, TaskKey
+from reconciler.core.model import Commit, Digest, Eid, InstanceId, Json, SweepName, TaskId, TaskKey
+from reconciler.core.spec import SweepSpec
 
 SIGNIFICANT_DIGITS = 12
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"

@@ -15,20 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from reconciler.core.model import (
-    Attempt,
-    Backoff,
-    Digest,
-    Instant,
-    MaxFailures,
-    Phase,
-    Resources,
-    RetryAction,
-    RetryPolicy,
-    RetryRule,
-    Task,
-    UpdatePolicy,
-)
+from reconciler.core.model import Attempt, Digest, Instant, Phase, Resources, Task
+from reconciler.core.spec import Backoff, MaxFailures, RetryAction, RetryPolicy, RetryRule, UpdatePolicy
 
 UNCOUNTED_MAX = 20
 ROUNDING = 1e-9  # what binary fractions may be off by: 7 % of 100 is 7, not 6.999…

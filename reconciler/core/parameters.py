@@ -16,7 +16,8 @@ from reconciler.core import blocks
 from reconciler.core.blocks import Block, Row, Say, cell
 from reconciler.core.conditions import any_of, completed, count_cases, draws_conditionally, extended
 from reconciler.core.identity import canonical_json, short_hash
-from reconciler.core.model import Constant, Json, Point, SweepSpec, TaskId
+from reconciler.core.model import Json, Point, TaskId
+from reconciler.core.spec import Constant, SweepSpec
 
 _NOTHING = Block((), 1, lambda: [()])
 

@@ -13,16 +13,8 @@ from enum import StrEnum
 from typing import assert_never
 
 from reconciler.core.fit import Hold
-from reconciler.core.model import (
-    Commit,
-    Condition,
-    ConditionStatus,
-    Json,
-    Phase,
-    SourceName,
-    SweepName,
-    SweepState,
-)
+from reconciler.core.model import Commit, Condition, ConditionStatus, Json, Phase, SourceName, SweepName
+from reconciler.core.spec import SweepState
 
 
 class Polarity(StrEnum):

@@ -13,13 +13,13 @@ from reconciler.core.conditions import any_of, exclusive, missing
 from reconciler.core.errors import Problem
 from reconciler.core.hints import nearest
 from reconciler.core.identity import canonical_json
-from reconciler.core.model import (
+from reconciler.core.model import Json
+from reconciler.core.spec import (
     Axis,
     Choice,
     Constant,
     Distribution,
     IntUniform,
-    Json,
     Linspace,
     Logspace,
     LogUniform,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from reconciler import documents
 from reconciler.core.errors import ManifestError, Problem, ReconcilerError
-from reconciler.core.model import Json, SweepName, SweepSpec
+from reconciler.core.model import Json, SweepName
+from reconciler.core.spec import SweepSpec
 from reconciler.documents import Finding
 from reconciler.manifests.checks import Checked, check, name_of
 from reconciler.manifests.convert import spec_of

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from reconciler import cron, schema
 from reconciler.core import command, parameters, validity
 from reconciler.core.errors import Problem
-from reconciler.core.model import Json, SweepName, SweepSpec
+from reconciler.core.model import Json, SweepName
+from reconciler.core.spec import SweepSpec
 from reconciler.documents import Document, Finding
 from reconciler.fields import Fields
 from reconciler.manifests import tables

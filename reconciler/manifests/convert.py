@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.core.command import parse_duration_s, parse_memory_mib
-from reconciler.core.model import (
+from reconciler.core.model import FailureClass, Json, SourceName, SweepName
+from reconciler.core.spec import (
     ArgumentStyle,
     Backoff,
     Choice,
     Constant,
     DeletionPolicy,
-    FailureClass,
     Goal,
     IntUniform,
-    Json,
     Linspace,
     Logspace,
     LogUniform,
@@ -30,9 +29,7 @@ from reconciler.core.model import (
     RetryAction,
     RetryPolicy,
     RetryRule,
-    SourceName,
     Strategy,
-    SweepName,
     SweepSpec,
     SweepState,
     Uniform,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from reconciler.clock import Clock
 from reconciler.core.errors import RepositoryError
-from reconciler.core.model import Commit, Instant, RepositoryConfig
+from reconciler.core.model import Commit, Instant
+from reconciler.core.settings import RepositoryConfig
 from reconciler.repository import failures
 from reconciler.repository.address import check_name, manifest_path, parse_address
 from reconciler.repository.mirror import ASKED, EVERYTHING, HEAD, Mirror

@@ -20,10 +20,10 @@ from reconciler.store.rows import TaskRow
 from reconciler.store.settle import Sweep, fresh, sweep_of, touch, transition
 from reconciler.store.values import Event
 
-_TASK = f"SELECT {rows.STATE_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"  # noqa: S608
-_ATTEMPT = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sweep = ? AND task = ? AND number = ?"  # noqa: S608
+_TASK = f"SELECT {rows.STATE_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"
+_ATTEMPT = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sweep = ? AND task = ? AND number = ?"
 _COLUMNS = rows.ATTEMPT_COLUMNS.split(",")
-_INSERT = f"INSERT INTO attempts ({rows.ATTEMPT_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS))})"  # noqa: S608
+_INSERT = f"INSERT INTO attempts ({rows.ATTEMPT_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS))})"
 _UPDATE = f"{_INSERT} ON CONFLICT (sweep, task, number) DO UPDATE SET " + ",".join(
     f"{column} = excluded.{column}" for column in _COLUMNS[4:]
 )

@@ -14,7 +14,7 @@ from reconciler.store.rows import STATE_COLUMNS, TaskRow
 
 _FIXED = ("task", "added", "place")
 _MUTABLE = [column for column in STATE_COLUMNS.split(",") if column not in _FIXED]
-_SAVE = f"UPDATE tasks SET {','.join(f'{column}=?' for column in _MUTABLE)} WHERE sweep=? AND task=?"  # noqa: S608
+_SAVE = f"UPDATE tasks SET {','.join(f'{column}=?' for column in _MUTABLE)} WHERE sweep=? AND task=?"
 _COUNT = (
     "INSERT INTO counters (sweep,source,phase,standing,n) VALUES (?,?,?,?,?)"
     " ON CONFLICT (sweep,source,phase,standing) DO UPDATE SET n = n + excluded.n"

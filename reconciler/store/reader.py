@@ -37,12 +37,12 @@ from reconciler.store.values import (
 )
 
 _TASKS = "tasks t CROSS JOIN points p ON p.sweep = t.sweep AND p.added = t.added AND p.place = t.place"
-TASK = f"SELECT {rows.TASK_COLUMNS} FROM {_TASKS} WHERE t.sweep = ? AND t.added <= ?"  # noqa: S608
+TASK = f"SELECT {rows.TASK_COLUMNS} FROM {_TASKS} WHERE t.sweep = ? AND t.added <= ?"
 _QUEUE = f"""
     SELECT {rows.TASK_COLUMNS.replace("task,ordinal", "t.task,t.ordinal")}
     FROM heads h CROSS JOIN {_TASKS}
     WHERE t.sweep = h.sweep AND t.task = h.task AND h.sweep = ? AND h.added <= ? AND h.wake
-"""  # noqa: S608
+"""
 READY = f"{_QUEUE} = 0.0 ORDER BY h.ordinal, h.task LIMIT ?"
 DUE = f"{_QUEUE} > 0.0 AND h.wake <= ? ORDER BY h.wake, h.ordinal LIMIT ?"
 WAITING = "SELECT coalesce(sum(n), 0) FROM counters WHERE sweep = ? AND phase = 'waiting' AND standing = 'desired'"
@@ -53,7 +53,7 @@ COUNTS = """
 ATTEMPT = f"""
     SELECT s.name, {",".join("a." + column for column in rows.ATTEMPT_COLUMNS.split(","))}
     FROM attempts a JOIN sweeps s ON s.id = a.sweep WHERE
-"""  # noqa: S608
+"""
 OPEN = f"{ATTEMPT} a.open = 1 AND a.source = ?"
 UNACCEPTED = f"""
     {ATTEMPT} a.open = 1 AND a.accepted_at IS NULL AND a.cancel = '' AND a.phase = 'queued' AND a.source = ?
@@ -97,12 +97,12 @@ class Reader:
         sql = f"""
             SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0 AND (deleted = 0 OR settling = 1 OR EXISTS (
                 SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)) ORDER BY name
-        """  # noqa: S608
+        """
         return [rows.sweep(row) for row in self._database.rows(sql)]
 
     def sweep(self, name: SweepName) -> SweepRow | None:
         """A sweep, deleted or not; None when nothing of that name was ever accepted."""
-        sql = f"SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE name = ? AND generation > 0"  # noqa: S608
+        sql = f"SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE name = ? AND generation > 0"
         row = self._database.row(sql, (name,))
         return None if row is None else rows.sweep(row)
 
@@ -125,7 +125,7 @@ class Reader:
             where, args = "WHERE sweep = ?", [sweep]
         if sweep is not None and task is not None:
             where, args = "WHERE sweep = ? AND task = ?", [sweep, task]
-        sql = f"SELECT id, at, sweep, task, attempt, reason, message FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT id, at, sweep, task, attempt, reason, message FROM events {where} ORDER BY id DESC LIMIT ?"
         return [rows.event(row) for row in self._database.rows(sql, [*args, limit])]
 
     def sources(self) -> list[SourceRow]:

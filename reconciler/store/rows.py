@@ -17,22 +17,19 @@ from reconciler.core.model import (
     AttemptKey,
     Condition,
     ConditionStatus,
-    DeletionPolicy,
     Digest,
     Eid,
     FailureClass,
     HostIdentity,
-    OnRemove,
     Phase,
     Resources,
     SourceName,
     SweepName,
-    SweepState,
     Task,
     TaskId,
     TaskKey,
-    UpdatePolicy,
 )
+from reconciler.core.spec import DeletionPolicy, OnRemove, SweepState, UpdatePolicy
 from reconciler.store.database import Cell, Row
 from reconciler.store.values import (
     DiffSummary,

@@ -24,16 +24,16 @@ _STATE = ",".join("t." + column for column in rows.STATE_COLUMNS.split(","))
 _LOGGED = f"""
     SELECT c.wanted, c.ordinal, {_STATE} FROM changes c JOIN tasks t ON t.sweep = c.sweep AND t.task = c.task
     WHERE c.sweep = ? AND c.task > ? ORDER BY c.task LIMIT ?
-"""  # noqa: S608
+"""
 _FROZEN = f"""
     SELECT 0, NULL, {_STATE} FROM tasks t WHERE t.standing = 'frozen' AND t.sweep = ? AND t.task > ?
     ORDER BY t.task LIMIT ?
-"""  # noqa: S608
+"""
 _ACTIVE = f"""
     SELECT t.standing = 'desired', NULL, {_STATE} FROM tasks t JOIN (
         SELECT sweep, task FROM attempts WHERE open = 1 AND sweep = ? AND task > ? ORDER BY task LIMIT ?
     ) a ON a.sweep = t.sweep AND a.task = t.task ORDER BY t.task
-"""  # noqa: S608
+"""
 
 
 class Sweep(NamedTuple):

@@ -97,7 +97,7 @@ class Staging:
         if sweep is None:
             return
         sql = (
-            f"SELECT {rows.KNOWN_COLUMNS} FROM tasks"  # noqa: S608
+            f"SELECT {rows.KNOWN_COLUMNS} FROM tasks"
             " WHERE sweep = ? AND task > ? AND added <= ? ORDER BY task LIMIT ?"
         )
         last = ""

@@ -160,7 +160,7 @@ class Store(Reader):
         """Remember what is known of the repository."""
         values = asdict(row)
         columns = ",".join(values)
-        sql = f"INSERT OR REPLACE INTO repository (id,{columns}) VALUES (1{',?' * len(values)})"  # noqa: S608
+        sql = f"INSERT OR REPLACE INTO repository (id,{columns}) VALUES (1{',?' * len(values)})"
         with self._database.transaction():
             self._database.execute(sql, list(values.values()))
 

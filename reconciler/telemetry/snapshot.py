@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Instant, Phase, SourceName, SweepName, SweepState
+from reconciler.core.model import Instant, Phase, SourceName, SweepName
+from reconciler.core.spec import SweepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,8 +70,8 @@ def test_the_outcome_is_told_when_a_daemon_runs(lab, ask):
 
 
 def test_a_refused_request_is_an_error(lab, ask):
-    with answering(lab, Outcome(ok=False, message="no plan waits", at=AT)):
-        assert ask("approve", "abc") == (1, "", "reconciler: no plan waits\n")
+    with answering(lab, Outcome(ok=False, message="no plan waits\nlook at it", at=AT)):
+        assert ask("approve", "abc") == (1, "", "reconciler: no plan waits\nhint: look at it\n")
 
 
 def test_reconcile_names_the_sweep_and_repins(lab, ask):

@@ -10,11 +10,11 @@ import sys
 import time
 
 import pytest
-from cli_lab import Lab
+from cli_lab import AT, Lab
 
 from reconciler.cli.__main__ import cli, execute
 from reconciler.cli.group import COMMANDS
-from reconciler.core.model import Phase
+from reconciler.core.model import Phase, SweepName
 
 
 @pytest.fixture
@@ -88,6 +88,14 @@ def test_an_unknown_sweep_like_no_other_is_told_which_there_are(lab, ask):
     lab.accept()
     expected = "reconciler: there is no sweep 'vision' [UnknownSweep]\nhint: there are: lr\n"
     assert (64, "", expected) == ask("status", "vision")
+
+
+def test_a_sweep_whose_manifest_was_never_valid_is_not_called_unknown(lab, ask):
+    lab.accept()
+    with lab.store() as store:
+        store.set_invalid("sweeps.d/vision.yaml", SweepName("vision"), [], AT)
+    code, _, err = ask("status", "vision")
+    assert (64, True) == (code, "[NeverAccepted]" in err)
 
 
 def test_a_mistyped_task_names_the_nearest(lab, ask):

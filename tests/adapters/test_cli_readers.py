@@ -274,6 +274,27 @@ def test_following_logs_ends_when_the_attempt_does(lab):
         deadline.cancel()
 
 
+# ------------------------------------------------------------------------------------------------ the contract
+
+
+def test_each_key_of_each_reader_is_documented(lab, ask_json, repository_root):
+    task = lab.tasks()[1].key.task
+    documented = set(re.findall(r'"(\w+)"', (repository_root / "docs/cli.md").read_text()))
+    readers = ["status"], ["tasks", "lr"], ["task", "lr", task], ["why", "lr", task], ["logs", "lr", task, "--stderr"]
+    found = {key for words in readers for key in keys(ask_json(*words))}
+    assert found - documented == set()
+
+
+def keys(value):
+    """The names in a document; what stands under `parameters` and `sources` is named by people."""
+    if isinstance(value, list):
+        return {key for each in value for key in keys(each)}
+    if isinstance(value, dict):
+        named = {key for key, each in value.items() if key not in ("parameters",) for key in keys(each)}
+        return set(value) | named
+    return set()
+
+
 # ------------------------------------------------------------------------------------------------ watch
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.config import InvalidConfig, load
-from reconciler.core.model import RepositoryConfig, SourceConfig, SourceName, Verification
+from reconciler.core.model import SourceName
+from reconciler.core.settings import RepositoryConfig, SourceConfig, Verification
 
 FULL = """\
 repository: {url: ../sweeps.git, branch: trunk, path: all/sweeps/, interval: 2m,

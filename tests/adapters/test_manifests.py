@@ -11,17 +11,9 @@ import pytest
 from reconciler import documents, schema
 from reconciler.core.command import OUTPUT_TOKEN, check, render
 from reconciler.core.identity import task_id
-from reconciler.core.model import (
-    Constant,
-    FailureClass,
-    MaxFailures,
-    Placement,
-    RetryAction,
-    RetryRule,
-    Strategy,
-    Values,
-)
+from reconciler.core.model import FailureClass
 from reconciler.core.parameters import count, expand
+from reconciler.core.spec import Constant, MaxFailures, Placement, RetryAction, RetryRule, Strategy, Values
 from reconciler.manifests import Broken, InvalidManifest, Loaded, from_document, load, load_all
 
 FOLDER = Path(__file__).parent / "manifests"

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.clock import SystemClock
 from reconciler.core.errors import RepositoryError
-from reconciler.core.model import RepositoryConfig
+from reconciler.core.settings import RepositoryConfig
 from reconciler.redaction import redact
 from reconciler.repository import Repository, parse_address
 

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.clock import SystemClock
 from reconciler.core.errors import RepositoryError
-from reconciler.core.model import RepositoryConfig, Verification
+from reconciler.core.settings import RepositoryConfig, Verification
 from reconciler.repository import Repository
 
 pytestmark = pytest.mark.real("openssh-client")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from reconciler.core.errors import Fenced, Garbled, NoReply, NotSent, Refused
-from reconciler.core.model import Eid, HostIdentity, InstanceId, SourceConfig, SourceName
+from reconciler.core.model import Eid, HostIdentity, InstanceId, SourceName
+from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Found, Hello, Reply, Request
 from reconciler.dialects.process import ProcessDialect
 from reconciler.source import Source, forget, next_delay, worktree

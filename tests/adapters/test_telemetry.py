@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.core.model import Phase, SweepState
+from reconciler.core.model import Phase
+from reconciler.core.spec import SweepState
 from reconciler.telemetry import (
     FetchResult,
     KeyKind,

@@ -86,11 +86,13 @@ class Visit:
         await self.start(spec)
         return await self.ended(spec.eid)
 
-    async def kill_agent(self) -> None:
+    def signal_agent(self, number: int) -> None:
         """As the kernel would: the agent has no say."""
-        numbers = sorted(int(path.name) for path in (self.site.root / "epoch").iterdir())
-        pid = json.loads((self.site.root / "epoch" / str(numbers[-1])).read_text())["pid"]
-        os.kill(pid, signal.SIGKILL)
+        epoch = self.site.root / "epoch" / str(self.session.hello.epoch)
+        os.kill(json.loads(epoch.read_text())["pid"], number)
+
+    async def kill_agent(self) -> None:
+        self.signal_agent(signal.SIGKILL)
         await self._listening
 
     async def aclose(self) -> None:

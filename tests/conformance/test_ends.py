@@ -124,6 +124,21 @@ async def test_a_task_outlives_its_agent_and_is_adopted_by_the_next(site):
     assert site.logged() == ["one", "end", "two"]
 
 
+async def test_no_end_is_missed_by_an_agent_that_stood_still(site):
+    visit = await site.open(slots=80)
+    specs = [site.shell("echo x >> $log; sleep 0.5; echo x >> $log") for _ in range(80)]
+    await visit.start(*specs)
+    await site.until_logged(40)
+
+    visit.signal_agent(signal.SIGSTOP)
+    await asyncio.sleep(2)  # the shims have more to say by now than a pipe holds
+    visit.signal_agent(signal.SIGCONT)
+
+    for spec in specs:
+        assert (await visit.ended(spec.eid)).exit.exit_code == 0
+    await visit.run("true")  # and every slot is free again
+
+
 async def test_an_end_while_no_agent_was_there_is_told_by_the_next(site):
     first = await site.open()
     spec = site.shell("echo one >> $log; sleep 0.3; echo end >> $log")

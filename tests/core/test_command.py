@@ -9,19 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.command import CHECKPOINT_TOKEN, OUTPUT_TOKEN, check, fixed_resources, render
-from reconciler.core.model import (
-    ArgumentStyle,
-    Constant,
-    Point,
-    Resources,
-    ResourcesTemplate,
-    SweepName,
-    SweepSpec,
-    TaskId,
-    Values,
-    When,
-)
+from reconciler.core.model import Point, Resources, SweepName, TaskId
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
+from reconciler.core.spec import ArgumentStyle, Constant, ResourcesTemplate, SweepSpec, Values, When
 
 PARAMETERS = {
     "lr": 0.001,

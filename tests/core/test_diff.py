@@ -22,7 +22,8 @@ from reconciler.core.diff import (
     diff,
     outcome,
 )
-from reconciler.core.model import DeletionPolicy, Digest, OnRemove, Phase, SweepState, TaskId, UpdatePolicy
+from reconciler.core.model import Digest, Phase, TaskId
+from reconciler.core.spec import DeletionPolicy, OnRemove, SweepState, UpdatePolicy
 
 A, B, C = Digest("a" * 16), Digest("b" * 16), Digest("c" * 16)
 IDS = [TaskId(f"{letter}aaaaaaaaa") for letter in "234567abcdef"]

@@ -8,7 +8,8 @@ import pytest
 from core_makers import NOW, heads, queue, source, task
 
 from reconciler.core.dispatch import Hold, dispatch, explain
-from reconciler.core.model import Phase, Placement, Resources, Strategy
+from reconciler.core.model import Phase, Resources
+from reconciler.core.spec import Placement, Strategy
 
 GPU = Resources(gpus=1)
 TWO_GPUS = Resources(gpus=2)

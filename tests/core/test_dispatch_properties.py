@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.dispatch import dispatch
 from reconciler.core.fit import allowed, misfit
-from reconciler.core.model import Resources, Strategy
+from reconciler.core.model import Resources
+from reconciler.core.spec import Strategy
 
 WORLDS = st.tuples(queues(), capacities())
 CPU_WORLDS = st.tuples(queues(shapes=st.just(Resources())), capacities())

@@ -13,19 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import identity
-from reconciler.core.model import (
-    ArgumentStyle,
-    Commit,
-    Constant,
-    Eid,
-    InstanceId,
-    SweepName,
-    SweepSpec,
-    SweepState,
-    TaskId,
-    TaskKey,
-    Values,
-)
+from reconciler.core.model import Commit, Eid, InstanceId, SweepName, TaskId, TaskKey
+from reconciler.core.spec import ArgumentStyle, Constant, SweepSpec, SweepState, Values
 
 NAME = SweepName("mnist-lr")
 SPEC = SweepSpec(name=NAME, command=("python", "train.py"), parameters={"a": Values((1, 2)), "b": Constant(3)})

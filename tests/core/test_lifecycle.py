@@ -11,18 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.lifecycle import UNCOUNTED_MAX, allowed_failures, backoff_s, reruns, scaled, settle
-from reconciler.core.model import (
-    Backoff,
-    Digest,
-    FailureClass,
-    MaxFailures,
-    Phase,
-    Resources,
-    RetryAction,
-    RetryPolicy,
-    RetryRule,
-    UpdatePolicy,
-)
+from reconciler.core.model import Digest, FailureClass, Phase, Resources
+from reconciler.core.spec import Backoff, MaxFailures, RetryAction, RetryPolicy, RetryRule, UpdatePolicy
 
 TWICE = RetryPolicy(limit=2, backoff=Backoff(duration_s=10, factor=3, max_s=100))
 NEVER = RetryPolicy()

@@ -8,7 +8,9 @@ import time
 import pytest
 
 from reconciler.core import axes, validity
-from reconciler.core.model import (
+from reconciler.core.model import SweepName
+from reconciler.core.parameters import count, expand, notes
+from reconciler.core.spec import (
     Choice,
     Constant,
     IntUniform,
@@ -17,13 +19,11 @@ from reconciler.core.model import (
     LogUniform,
     Normal,
     Range,
-    SweepName,
     SweepSpec,
     Uniform,
     Values,
     When,
 )
-from reconciler.core.parameters import count, expand, notes
 
 
 def spec(**fields):

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from reconciler.core import validity
 from reconciler.core.identity import canonical_json, task_id
-from reconciler.core.model import (
+from reconciler.core.model import SweepName
+from reconciler.core.parameters import count, expand
+from reconciler.core.spec import (
     Choice,
     Constant,
     IntUniform,
@@ -19,13 +21,11 @@ from reconciler.core.model import (
     LogUniform,
     Normal,
     Range,
-    SweepName,
     SweepSpec,
     Uniform,
     Values,
     When,
 )
-from reconciler.core.parameters import count, expand
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text("ab%$({", max_size=3)
 json_values = st.recursive(

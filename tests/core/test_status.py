@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.fit import Hold
-from reconciler.core.model import Commit, ConditionStatus, Phase, SourceName, SweepName, SweepState
+from reconciler.core.model import Commit, ConditionStatus, Phase, SourceName, SweepName
 from reconciler.core.reasons import REASONS, what_to_do
 from reconciler.core.refusals import REFUSALS
+from reconciler.core.spec import SweepState
 from reconciler.core.status import (
     POLARITY,
     Polarity,

@@ -25,10 +25,10 @@ from reconciler.core.model import (
     Resources,
     SourceName,
     SweepName,
-    SweepSpec,
     Task,
 )
 from reconciler.core.parameters import expand
+from reconciler.core.spec import SweepSpec
 from reconciler.manifests import load
 from reconciler.store import Draft, Event, RepositoryRow, Store
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.clock import SystemClock
-from reconciler.core.model import RepositoryConfig
+from reconciler.core.settings import RepositoryConfig
 from reconciler.repository import Repository
 
 

@@ -12,7 +12,6 @@ from reconciler.core.model import (
     Eid,
     HostIdentity,
     Phase,
-    Placement,
     Resources,
     SourceName,
     SweepName,
@@ -20,6 +19,7 @@ from reconciler.core.model import (
     TaskId,
     TaskKey,
 )
+from reconciler.core.spec import Placement
 from reconciler.core.wire import Claim, ClaimKind, Ended, ExitRecord, Found
 
 SWEEP = SweepName("s")

@@ -64,7 +64,7 @@ def open_bell(path: str) -> Optional[int]:
 
 
 def write_piece(fd: int, piece: bytes, patience_s: Optional[float]) -> bool:
-    """Write it in one piece, waiting for room at most so long (None: as long as somebody reads); False when not written."""
+    """Write in one piece; wait for room at most so long (None: as long as somebody reads). False: not written."""
     room = select.poll()
     room.register(fd, select.POLLOUT)
     while True:

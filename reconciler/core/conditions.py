@@ -79,7 +79,7 @@ def extended(
         if tails is None:
             case = constants | {name: text for (_, name, _), text in zip(watched, texts, strict=True)}
             tails = known[(index, *texts)] = _tails(spec, case, index)
-        if index == 1:
+        if index == 0:
             watch.seen.clear()
         for more, tail in tails:
             if not drawing or watch.first(names + more, cells + tail):

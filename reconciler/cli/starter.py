@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
+from reconciler.cli.git import git, in_work_tree
 from reconciler.cli.shipped import shipped
 from reconciler.core.errors import UsageError
 
@@ -42,11 +42,11 @@ def write(directory: Path, *, with_git: bool) -> Path:
         raise UsageError(
             "NotARepository", f"there is no folder {str(directory)!r}", hint="--git makes it, as a git repository"
         )
-    if not in_repository(directory):
+    if not in_work_tree(directory):
         if not with_git:
             hint = f"run `git init {shlex.quote(str(directory))}`, or give --git to have it done"
             raise UsageError("NotARepository", f"{str(directory)!r} is not in a git repository", hint=hint)
-        _git(directory, "init", "--quiet", "--initial-branch=main")
+        git(directory, "init", "--quiet", "--initial-branch=main")
     path = directory / "sweeps.d" / "hello.yaml"
     path.parent.mkdir(exist_ok=True)
     try:
@@ -74,23 +74,3 @@ def next_steps(directory: Path) -> str:
             "reconciler watch                           # in another terminal",
         )
     )
-
-
-def in_repository(directory: Path) -> bool:
-    """Whether a git work tree is around the folder."""
-    return _run(directory, "rev-parse", "--is-inside-work-tree").returncode == 0
-
-
-def _git(directory: Path, *arguments: str) -> None:
-    done = _run(directory, *arguments)
-    if done.returncode:
-        raise UsageError("GitFailed", f"git {arguments[0]} failed: {done.stderr.strip()}")
-
-
-def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=20, check=False
-        )
-    except FileNotFoundError:
-        raise UsageError("GitMissing", "git is not installed", hint="install git 2.28 or newer") from None

@@ -171,6 +171,10 @@ REFUSALS: Mapping[str, Reason] = {
         "The state directory lies on a network file system, where its database is not safe.",
         "Set `state.dir` to a local disk.",
     ),
+    "NeverAccepted": Reason(
+        "The sweep's manifest was never valid, so nothing of it ever ran.",
+        "`reconciler status` shows what is wrong with it.",
+    ),
     "NewerState": Reason("The state was written by a newer release.", "Install that release again."),
     "NoAttempt": Reason("The task has no attempt yet.", "`reconciler why` says what it waits for."),
     "NoConfiguration": Reason(

@@ -13,15 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.cli.demo.manifest import FILE
+from reconciler.cli.git import git
 from reconciler.cli.logfiles import tail
 from reconciler.cli.shipped import shipped
 from reconciler.core.errors import ReconcilerError, UsageError
 from reconciler.core.model import Commit
 
 STOP_S = 20.0
-GIT_S = 30.0
 LOG_LINES = 20
 SLOTS = 4
+GIT_SETTINGS = (
+    "user.name=reconciler demo",
+    "user.email=demo@localhost",
+    "commit.gpgSign=false",
+    "core.hooksPath=/dev/null",
+    "core.autocrlf=false",
+    "color.ui=false",
+)
 
 
 class World:
@@ -72,28 +80,8 @@ class World:
         return [line for line in lines if line[:1] in ("+", "-") and line[:3] not in ("+++", "---")]
 
     def _git(self, *arguments: str) -> str:
-        """git as a newcomer's machine has it, without the settings of this account."""
-        identity = ["-c", "user.name=reconciler demo", "-c", "user.email=demo@localhost"]
-        environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "LC_ALL": "C"}
-        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # of a hook from which the demo was started
-            environment.pop(name, None)
-        try:
-            done = subprocess.run(
-                ["git", *identity, *arguments],
-                cwd=self.repository,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=GIT_S,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise UsageError("GitMissing", "git is not installed", hint="install git 2.28 or newer") from None
-        except subprocess.TimeoutExpired:
-            raise UsageError("GitFailed", f"git {arguments[0]} took longer than {GIT_S:.0f} s") from None
-        if done.returncode:
-            raise UsageError("GitFailed", f"git {arguments[0]} failed: {done.stderr.strip()}")
-        return done.stdout
+        """git, whatever the settings of this account say about names, signatures and hooks."""
+        return git(self.repository, *arguments, settings=GIT_SETTINGS)
 
     @contextmanager
     def daemon(self) -> Iterator[None]:

@@ -32,7 +32,7 @@ __all__ = [
 # Known only on the source: they stand in argv and environment until the shim replaces them by absolute paths.
 # No value may contain them (a manifest that does is refused), so the replacement can never hit data.
 OUTPUT_TOKEN = "\0output\0"  # noqa: S105 - stands for a path until the agent knows it; NUL cannot occur in an argument
-CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - the same
+CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - the same holds here
 
 RESERVED = ("output", "checkpoint", "replicate", "cpus")  # what `$(name)` knows besides parameters
 

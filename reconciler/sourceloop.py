@@ -90,6 +90,17 @@ class SourceLoop:
             return Problem(reason=state.reason, message=state.message)
         return Problem(reason="CannotStage", message=self._refused) if self._refused else None
 
+    @property
+    def untried(self) -> bool:
+        """Whether it was never connected to so far: then nothing is known of it, neither good nor bad."""
+        state = self.source.state
+        return state.hello is None and state.reason == "NotConnected"
+
+    @property
+    def beginning(self) -> bool:
+        """Whether it may become ready by itself soon: not tried so far, or still looking at what was open there."""
+        return not self.ready and (self.untried or self.problem is None)
+
     def unresolved(self, sweep: SweepName | None = None) -> int:
         """Attempts (of one sweep) whose fate the evidence does not tell."""
         return len(self._unresolved) if sweep is None else Counter(self._unresolved.values())[sweep]

@@ -204,7 +204,7 @@ class Controller:
         stats = self._queue.stats()
         if not self.looked or stats.depth or stats.processing or self._store.active_counts():
             return False
-        if any(loop.problem is None and not loop.ready for loop in self._loops.values()):
+        if any(loop.beginning for loop in self._loops.values()):
             return False
         return not any(hold.reason in TEMPORARY for holds in self._holds.values() for hold in holds)
 

@@ -77,9 +77,6 @@ def _rewritten(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
 def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
     """One source, as it is to be judged."""
     config, state = loop.source.config, loop.source.state
-    problem = loop.problem
-    if not state.up and state.reason == "NotConnected" and state.hello is None:
-        problem = None  # never tried yet: unknown, not down
     return SourceFacts(
         name=config.name,
         enabled=config.enabled,
@@ -89,7 +86,7 @@ def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
         gpus=len(config.gpus),
         gpus_free=gpus_free,
         unresolved=loop.unresolved(),
-        problem=problem,
+        problem=None if loop.untried else loop.problem,
     )
 
 

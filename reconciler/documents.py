@@ -228,7 +228,8 @@ class _Builder:
         if isinstance(error, yaml.MarkedYAMLError):
             message = " ".join(part for part in (error.problem, error.context) if part) or message
             mark = error.problem_mark or error.context_mark
-        self._findings.append(self._finding("Syntax", message, mark))
+        hint = "a bracket, a quote or some indentation is missing here or before"
+        self._findings.append(self._finding("Syntax", message, mark, hint))
 
     def take(self, event: yaml.Event) -> None:
         """One event inside of the document."""

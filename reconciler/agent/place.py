@@ -80,7 +80,7 @@ class Root:
             raise Refusal(
                 "ForeignRoot",
                 "the root %s belongs to the instance %r, not to %r" % (self.path, owner, self.instance),
-                "give this source another root, or take the state over with `reconciler rebuild`",
+                "give this source another root, or move this one aside: what ran from it is run anew",
             )
 
 

@@ -96,7 +96,7 @@ REFUSALS: Mapping[str, Reason] = {
     "FolderNotEmpty": Reason("The folder in which something is to be made is not empty.", "Name another folder."),
     "ForeignRoot": Reason(
         "The root on the source belongs to another instance of the reconciler.",
-        "Give the source another `root`, or take the state over with `reconciler rebuild`.",
+        "Give the source another `root`, or move this one aside: what ran from it is run anew.",
     ),
     "Garbled": Reason(
         "An answer was not understood, so what was asked may have happened: it is looked at again.",
@@ -292,7 +292,7 @@ REFUSALS: Mapping[str, Reason] = {
     "UnknownSweep": Reason("There is no sweep of that name.", "`reconciler status` lists them."),
     "UnknownTask": Reason(
         "There is no task with that id.",
-        "`reconciler tasks SWEEP` lists them; of the daemon itself, run `reconciler rebuild`.",
+        "`reconciler tasks SWEEP` lists them; of the daemon itself it is a defect: please report it.",
     ),
     "Unreachable": Reason(
         "The repository cannot be reached; what runs goes on, and nothing is cancelled.",

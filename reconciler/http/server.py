@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from reconciler.clock import Clock
-from reconciler.core.errors import UsageError
+from reconciler.core.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -67,14 +67,14 @@ class HttpServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> int:
-        """Listen and serve in daemon threads; returns the port. Raises UsageError (PortInUse, CannotListen)."""
+        """Listen and serve in daemon threads; returns the port. Raises ReconcilerError (PortInUse, CannotListen)."""
         try:
             server = (_Server6 if ":" in self._host else _Server)((self._host, self._port))
         except OSError as error:
             raise _cannot_listen(self._host, self._port, error) from error
         except OverflowError:
             hint = "a port is a number from 0 to 65535"
-            raise UsageError("CannotListen", f"{self._port} is no port", hint=hint) from None
+            raise ReconcilerError("CannotListen", f"{self._port} is no port", hint=hint) from None
         server.set_app(self._answer)
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(_STOP_POLL_S,), name="http", daemon=True)
@@ -173,9 +173,9 @@ def _text(start_response: StartResponse, status: HTTPStatus, text: str) -> Itera
     return [text.encode()]
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> UsageError:
+def _cannot_listen(host: str, port: int, error: OSError) -> ReconcilerError:
     if error.errno == errno.EADDRINUSE:
         hint = "set http.listen to another port, or to port 0 for any free one"
-        return UsageError("PortInUse", f"{host}:{port} is in use by another program", hint=hint)
+        return ReconcilerError("PortInUse", f"{host}:{port} is in use by another program", hint=hint)
     hint = "set http.listen to an address of this machine"
-    return UsageError("CannotListen", f"cannot listen on {host}:{port}: {error}", hint=hint)
+    return ReconcilerError("CannotListen", f"cannot listen on {host}:{port}: {error}", hint=hint)

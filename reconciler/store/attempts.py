@@ -177,7 +177,9 @@ class Batch:
     def _task(self, key: TaskKey) -> TaskRow:
         row = self._find(key)
         if row is None:
-            raise StoreError("UnknownTask", f"there is no task {key.sweep}/{key.task}", hint="run `reconciler rebuild`")
+            raise StoreError(
+                "UnknownTask", f"there is no task {key.sweep}/{key.task}", hint="this is a defect: please report it"
+            )
         return row
 
     def _note(self, attempt: Attempt, reason: str, message: str, at: Instant) -> None:

@@ -48,9 +48,10 @@ NETWORK_FILESYSTEMS = frozenset(
 Cell: TypeAlias = int | float | str | None
 Row: TypeAlias = tuple[Any, ...]  # as sqlite3 gives it; store/rows.py says what is in it
 
+_RESTORE = "put state.dir back from a backup, or move the whole of it aside: then all sweeps run anew"
 _HINTS = {
-    sqlite3.SQLITE_CORRUPT: ("CorruptState", "move the file aside and run `reconciler rebuild`"),
-    sqlite3.SQLITE_NOTADB: ("CorruptState", "move the file aside and run `reconciler rebuild`"),
+    sqlite3.SQLITE_CORRUPT: ("CorruptState", _RESTORE),
+    sqlite3.SQLITE_NOTADB: ("CorruptState", _RESTORE),
     sqlite3.SQLITE_FULL: ("DiskFull", "free space where state.dir lies; nothing new starts until then"),
     sqlite3.SQLITE_READONLY: ("ReadOnlyState", "state.dir and its files must be writable by this user"),
     sqlite3.SQLITE_PERM: ("ReadOnlyState", "state.dir and its files must be writable by this user"),

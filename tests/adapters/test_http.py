@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from virtual_clock import VirtualClock
 
-from reconciler.core.errors import UsageError
+from reconciler.core.errors import ReconcilerError
 from reconciler.http import server as http_server
 from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.telemetry import Snapshot, SourceSnapshot, Telemetry
@@ -149,7 +149,7 @@ def test_a_crowd_is_turned_away_and_the_next_one_is_served(port):
 def test_a_port_in_use_is_an_error_with_a_hint(server, port, telemetry):
     second = HttpServer(host="127.0.0.1", port=port, registry=telemetry.registry, live=dict, ready=dict)
 
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(ReconcilerError) as caught:
         second.start()
 
     assert ("PortInUse", True) == (caught.value.reason, "http.listen" in caught.value.hint)
@@ -159,7 +159,7 @@ def test_a_port_in_use_is_an_error_with_a_hint(server, port, telemetry):
 def test_an_address_that_is_not_ours_is_an_error(telemetry, host, port):
     server = HttpServer(host=host, port=port, registry=telemetry.registry, live=dict, ready=dict)
 
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(ReconcilerError) as caught:
         server.start()
 
     assert "CannotListen" == caught.value.reason

@@ -66,7 +66,7 @@ def load(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path, cp
     cpus   of this machine: the slots of a source that does not say how many it has
     Raises InvalidConfig with all errors.
     """
-    file = _find(path, cwd=cwd, env=env, home=home)
+    file = find(path, cwd=cwd, env=env, home=home)
     if file is None:
         machine = _Machine(folder=cwd, home=home, cpus=cpus)
         return _config(Fields({}), None, _repository_around(cwd, str(cwd / FILE_NAME)), machine)
@@ -83,7 +83,8 @@ def load(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path, cp
 # ---------------------------------------------------------------------------------------------- finding and checking
 
 
-def _find(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path) -> Path | None:
+def find(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path) -> Path | None:
+    """The first file of the search order; one that is named counts even if it is not there."""
     named = str(path) if path is not None else env.get("RECONCILER_CONFIG", "")
     if named:
         return Path(_Machine(folder=cwd, home=home, cpus=1).path(named))

@@ -14,7 +14,7 @@ import click
 
 from reconciler.core.errors import UsageError
 from reconciler.core.model import SweepName, Task
-from reconciler.core.settings import Config
+from reconciler.core.settings import MAX_TASKS_PER_SWEEP, Config
 
 if TYPE_CHECKING:
     from reconciler.clock import Clock
@@ -44,6 +44,14 @@ class App:
         return config.load(
             self._file, cwd=Path.cwd(), env=os.environ, home=Path.home(), cpus=len(os.sched_getaffinity(0))
         )
+
+    @property
+    def max_tasks(self) -> int:
+        """How many tasks a sweep may have. Without a configuration: as many as by default."""
+        from reconciler import config
+
+        found = config.find(self._file, cwd=Path.cwd(), env=os.environ, home=Path.home())
+        return MAX_TASKS_PER_SWEEP if found is None else self.config.max_tasks_per_sweep
 
     @property
     def state_dir(self) -> Path:

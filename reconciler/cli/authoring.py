@@ -1,4 +1,7 @@
-"""`init`, `validate`, `expand`: writing manifests. None of them needs a daemon, a store or a configuration."""
+"""`init`, `validate`, `expand`: writing manifests. None of them needs a daemon or a store.
+
+A configuration, if there is one, says how many tasks a sweep may have. On paper a sweep may be larger: it only costs time.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import starter
+from reconciler.cli.app import App, pass_app
 from reconciler.cli.failures import error_json, tell
 from reconciler.cli.files import Read, manifests_in, read_manifest
 from reconciler.cli.output import output_option, plural, print_json, printable
@@ -16,6 +20,7 @@ from reconciler.core.model import Json
 from reconciler.core.spec import SweepSpec
 
 TABLE_LIMIT = 20
+PAPER_TASKS = 1_000_000
 PATH = click.Path(path_type=Path)
 
 
@@ -35,11 +40,12 @@ def init(directory: Path, with_git: bool) -> int:
 @click.command()
 @click.argument("path", type=PATH, nargs=-1, required=True)
 @output_option
-def validate(path: tuple[Path, ...], output: str) -> int:
+@pass_app
+def validate(app: App, path: tuple[Path, ...], output: str) -> int:
     """Check manifests, files or folders; 1 if any is wrong."""
     from reconciler.core.parameters import count
 
-    read = [read_manifest(file) for file in manifests_in(path)]
+    read = [read_manifest(file, max_tasks=app.max_tasks) for file in manifests_in(path)]
     good = all(not each.errors for each in read)
     if output == "json":
         print_json({"valid": good, "files": [_file_json(each) for each in read]})
@@ -64,12 +70,13 @@ def validate(path: tuple[Path, ...], output: str) -> int:
 @click.option("--count", "only_count", is_flag=True, help="Only how many.")
 @click.option("--sweep", help="Which one, if the file holds several.")
 @output_option
-def expand(file: Path, limit: int | None, only_count: bool, sweep: str | None, output: str) -> int:
+@pass_app
+def expand(app: App, file: Path, limit: int | None, only_count: bool, sweep: str | None, output: str) -> int:
     """Show what a manifest would run.
 
     Each point with its task id and its exact command.
     """
-    read = read_manifest(file)
+    read = read_manifest(file, max_tasks=max(app.max_tasks, PAPER_TASKS))
     if read.errors:
         for error in read.errors:
             tell(error)

@@ -39,7 +39,7 @@ def manifests_in(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def read_manifest(file: Path) -> Read:
+def read_manifest(file: Path, *, max_tasks: int) -> Read:
     """Load a file as the daemon would. Raises UsageError when it cannot be read."""
 
     def beside(relative: str) -> bytes:
@@ -57,7 +57,7 @@ def read_manifest(file: Path) -> Read:
             hint="put long tables of points beside it: `points: {file: points.csv}`",
         )  # fmt: skip
         return Read(file=str(file), loaded=(), errors=(error,))
-    results = load_all(text, file=str(file), read=beside)
+    results = load_all(text, file=str(file), read=beside, max_tasks=max_tasks)
     return Read(
         file=str(file),
         loaded=tuple(each for each in results if isinstance(each, Loaded)),

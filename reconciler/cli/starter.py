@@ -63,11 +63,11 @@ def write(directory: Path, *, with_git: bool) -> Path:
 
 def next_steps(directory: Path) -> str:
     """What to type after that."""
-    where = shlex.quote(str(directory))
+    enter = [] if directory == Path() else [f"cd {shlex.quote(str(directory))}"]
     return "\n".join(
         f"  {line}"
         for line in (
-            f"cd {where}",
+            *enter,
             "reconciler expand sweeps.d/hello.yaml      # what would run",
             "git add sweeps.d schemas && git commit -m 'A first sweep'",
             "reconciler run                             # serves this repository on this machine; Ctrl-C stops it",

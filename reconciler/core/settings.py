@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from reconciler.core.model import SourceName
 
+MAX_TASKS_PER_SWEEP = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
@@ -50,7 +52,7 @@ class Config:
     sources: tuple[SourceConfig, ...]
     state_dir: str
     results_dir: str
-    max_tasks_per_sweep: int = 100_000
+    max_tasks_per_sweep: int = MAX_TASKS_PER_SWEEP
     prune_max_tasks: int = 100
     listen_host: str = "127.0.0.1"
     listen_port: int = 9470

@@ -125,12 +125,14 @@ async def test_a_task_outlives_its_agent_and_is_adopted_by_the_next(site):
 
 
 async def test_no_end_is_missed_by_an_agent_that_stood_still(site):
-    visit = await site.open(slots=80)
-    specs = [site.shell("echo x >> $log; sleep 0.5; echo x >> $log") for _ in range(80)]
+    visit = await site.open(slots=120)
+    go = site.folder / "go"
+    specs = [site.shell(f"echo begin >> $log; until [ -e {go} ]; do sleep 0.1; done") for _ in range(120)]
     await visit.start(*specs)
-    await site.until_logged(40)
+    await site.until_logged(120)
 
     visit.signal_agent(signal.SIGSTOP)
+    go.touch()
     await asyncio.sleep(2)  # the shims have more to say by now than a pipe holds
     visit.signal_agent(signal.SIGCONT)
 

@@ -1,0 +1,158 @@
+"""The store's file: who may read it, where it may lie, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from store_lab import SWEEP, Lab
+
+from reconciler.core.errors import StoreError
+from reconciler.core.model import InstanceId
+from reconciler.store import Reader, Store
+from reconciler.store.database import filesystem, is_network
+from reconciler.store.schema import MIGRATIONS
+
+FULL = 2  # of PRAGMA synchronous
+HOME = """\
+21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 21 0:40 / /home rw - nfs4 server:/home rw
+31 30 8:2 / /home/me/local\\040disk rw - xfs /dev/sdb1 rw
+"""
+
+
+@pytest.fixture
+def opened():
+    """Closes what a test opens."""
+    with ExitStack() as stack:
+        yield lambda store: stack.enter_context(closing(store))
+
+
+@pytest.fixture
+def create(opened):
+    return lambda directory, instance="abcd": opened(Store.create(directory, instance=InstanceId(instance), at=1.0))
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with closing(Lab(tmp_path)) as lab:
+        yield lab
+
+
+def reason(problem: pytest.ExceptionInfo[StoreError]) -> tuple[str, bool]:
+    return problem.value.reason, problem.value.hint != ""
+
+
+def test_only_its_owner_may_read_it(create, tmp_path):
+    create(tmp_path / "state").close()
+    modes = [oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state", tmp_path / "state/state.db")]
+    assert ["0o700", "0o600"] == modes
+
+
+def test_the_instance_is_drawn_once(create, tmp_path):
+    create(tmp_path).close()
+    assert "abcd" == create(tmp_path, "zzzz").instance()
+
+
+def test_what_is_committed_survives_a_power_loss(create, tmp_path):
+    store = create(tmp_path)
+    assert [("wal",)] == store._database.rows("PRAGMA journal_mode")
+    assert [(FULL,)] == store._database.rows("PRAGMA synchronous")
+
+
+def test_an_empty_older_file_is_migrated(create, tmp_path):
+    (tmp_path / "state.db").touch()
+    assert [] == create(tmp_path).sweeps()
+
+
+def test_a_newer_file_is_refused(create, tmp_path):
+    create(tmp_path).close()
+    database = sqlite3.connect(tmp_path / "state.db")
+    database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
+    with pytest.raises(StoreError) as problem:
+        create(tmp_path)
+    assert ("NewerState", True) == reason(problem)
+
+
+def test_a_reader_does_not_migrate(tmp_path):
+    (tmp_path / "state.db").touch()
+    with pytest.raises(StoreError) as problem:
+        Reader.open(tmp_path)
+    assert ("OlderState", True) == reason(problem)
+
+
+def test_without_a_state_a_reader_says_so(tmp_path):
+    with pytest.raises(StoreError) as problem:
+        Reader.open(tmp_path)
+    assert ("NoState", True) == reason(problem)
+
+
+def test_a_corrupt_file_is_named_with_advice(create, tmp_path):
+    (tmp_path / "state.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(StoreError) as problem:
+        create(tmp_path)
+    assert ("CorruptState", True) == reason(problem)
+
+
+def test_a_torn_page_is_an_error_of_the_store(lab, opened, tmp_path):
+    lab.accept(range(2000))
+    lab.store.close()
+    file = tmp_path / "state.db"
+    size = file.stat().st_size
+    with file.open("r+b") as damaged:
+        damaged.seek(size // 3)
+        damaged.write(b"\xff" * (size // 3))
+    with pytest.raises(StoreError) as problem:
+        opened(Reader.open(tmp_path)).tasks(SWEEP, limit=5000)
+    assert ("CorruptState", True) == reason(problem)
+
+
+def test_a_full_disk_is_an_error_of_the_store_and_changes_nothing(lab, tmp_path):
+    lab.accept(range(10))
+    before = lab.picture()
+    pages = lab.store._database.rows("PRAGMA page_count")[0][0]
+    lab.store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError) as problem:
+        lab.accept(range(20_000))
+    assert ("DiskFull", True) == reason(problem)
+    lab.store._database.execute("PRAGMA max_page_count = 1000000")
+    lab.reopen()
+    assert before == lab.picture()
+
+
+def test_a_reader_cannot_write(create, opened, tmp_path):
+    create(tmp_path)
+    with pytest.raises(StoreError) as problem:
+        opened(Reader.open(tmp_path))._database.execute("DELETE FROM meta")
+    assert ("ReadOnlyState", True) == reason(problem)
+
+
+@pytest.mark.parametrize(
+    ("directory", "kind"),
+    [
+        ("/var/lib/reconciler", "ext4"),
+        ("/home/me/state", "nfs4"),
+        ("/home/me/local disk/state", "xfs"),
+        ("/homework", "ext4"),
+    ],
+)
+def test_the_file_system_is_that_of_the_innermost_mount(directory, kind):
+    assert kind == filesystem(Path(directory), HOME)
+
+
+def test_without_mounts_nothing_is_known_and_nothing_refused():
+    assert "" == filesystem(Path("/home"), "nonsense\n")
+    assert not is_network("")
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "gpfs", "cifs", "9p", "fuse.sshfs"])
+def test_a_network_file_system_is_told(kind):
+    assert is_network(kind)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay"])
+def test_a_local_file_system_is_not(kind):
+    assert not is_network(kind)

@@ -1,7 +1,7 @@
-"""The reconciler: a daemon, a repository and a commit; every start and end durable in the store, output files, exit records.
+"""The reconciler: a daemon, a repository and a commit; every start and end in the store, output files, exit records.
 
-The clock runs from before the commit until the last task is recorded as succeeded: it has fetching, checking, expanding and
-accepting in it. The daemon is up before, as the peers' servers are.
+The clock runs from before the commit until the last task is recorded as succeeded: it has fetching, checking, expanding
+and accepting in it. The daemon is up before, as the peers' servers are.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`init`, `validate`, `expand`: writing manifests. None of them needs a daemon or a store.
 
-A configuration, if there is one, says how many tasks a sweep may have. On paper a sweep may be larger: it only costs time.
+A configuration, if there is one, says how many tasks a sweep may have. On paper it may have more: that costs only time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frozen nouns that every layer speaks in. Units are in the names; ids are `NewType`s; time is seconds since the epoch.
+"""The frozen nouns that every layer speaks in: units in the names, ids as `NewType`s, time in seconds since the epoch.
 
 What a manifest says is in `spec`, what the operator configures in `settings`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, NewType, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 SweepName = NewType("SweepName", str)  # [a-z0-9-]{1,50}
 TaskId = NewType("TaskId", str)  # 10 characters [a-z2-7]
 SourceName = NewType("SourceName", str)

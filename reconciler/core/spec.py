@@ -93,7 +93,7 @@ class Linspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logspace:
-    """num points from start to stop, both included and both values (never exponents), equally spaced in the logarithm."""
+    """num points from start to stop, both included, equally spaced in the logarithm; both are values, never exponents."""
 
     start: int | float
     stop: int | float
@@ -195,7 +195,10 @@ class RetryAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """The first rule that names an attempt's class decides. `scale` multiplies resources, `limit` caps them (by field name)."""
+    """The first rule that names an attempt's class decides.
+
+    scale multiplies resources, limit caps them; both by the name of a field of `Resources`.
+    """
 
     classes: tuple[FailureClass, ...]
     action: RetryAction

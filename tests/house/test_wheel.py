@@ -28,7 +28,9 @@ def names(folder, pattern, prefix):
 
 
 def test_the_wheel_holds_all_modules_the_demo_and_nothing_else_of_python(wheel_files):
-    expected = names("reconciler", "**/*.py", "reconciler") | names("examples/ising", "*.py", "reconciler/examples/ising")
+    expected = names("reconciler", "**/*.py", "reconciler") | names(
+        "examples/ising", "*.py", "reconciler/examples/ising"
+    )
 
     assert {name for name in wheel_files if name.endswith(".py")} == expected
 

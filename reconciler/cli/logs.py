@@ -95,7 +95,7 @@ async def _follow(app: App, reader: Reader, attempt: Attempt, path: Path) -> Non
     ended = False
     while not ended:
         now = reader.attempts_by_eid([attempt.eid]).get(attempt.eid, attempt)
-        ended = False
+        ended = now.phase.ended
         offset = _copy(path, offset)
         if not ended:
             await app.clock.sleep(FOLLOW_S)

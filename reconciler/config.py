@@ -33,7 +33,7 @@ _LATER_FIELDS = {"host", "maxJobs", "pollInterval", "options", "dialect"}  # of 
 _LATER_SCHEDULERS = {"slurm", "pbs"}
 
 
-class InvalidConfig(ReconcilerError):  # noqa: N818 - it says what is wrong, as our errors do
+class InvalidConfig(ReconcilerError):
     """All errors of the configuration; `str` has one line for each."""
 
     def __init__(self, errors: tuple[ConfigError, ...]) -> None:

@@ -157,7 +157,7 @@ def _failed(file: str, reason: str, message: str, *, place: Place = (0, 0)) -> D
     )
 
 
-class _Refused(Exception):  # noqa: N818 - a signal inside this module, no error that anyone sees
+class _Refused(Exception):
     """Reading cannot go on."""
 
 

@@ -93,7 +93,7 @@ class Linspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logspace:
-    """num points from start to stop, both included, equally spaced in the logarithm; both are values, never exponents."""
+    """num points from start to stop, both included, equally spaced in the logarithm; bounds are values."""
 
     start: int | float
     stop: int | float

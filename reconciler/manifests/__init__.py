@@ -39,7 +39,7 @@ class Broken:
     errors: tuple[ManifestError, ...]
 
 
-class InvalidManifest(ReconcilerError):  # noqa: N818 - it says what is wrong, as our errors do
+class InvalidManifest(ReconcilerError):
     """All errors of one manifest; `str` has one line for each."""
 
     def __init__(self, broken: Broken) -> None:

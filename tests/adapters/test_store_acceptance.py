@@ -286,6 +286,15 @@ def test_a_reader_plans_without_writing(lab):
     assert {Verb.CANCEL: 1, Verb.KEEP: 1, Verb.WITHDRAW: 1, Verb.ADD: 1} == summary.counts
 
 
+def test_an_approval_meanwhile_touches_only_what_is_in_force(lab):
+    lab.accept([1, 2])
+    lab.accept([2], freeze=True)
+    lab.prepare([3])
+    drain(lab.store.release_frozen(SWEEP, lab.now))
+    assert lab.number(1) is None
+    assert [2] == [head.parameters["number"] for head in lab.heads()]
+
+
 # ---------------------------------------------------------------------------------------------- crashes
 
 CRASH = """

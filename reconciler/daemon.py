@@ -65,7 +65,7 @@ class _Daemon:
         self._config = config
         self._clock = clock
         self._store = store
-        self._dice = random.Random()  # noqa: S311 - jitter, not secrets
+        self._dice = random.Random()
         self._telemetry = Telemetry(version=__version__)
         self._queue: WorkQueue[Key] = WorkQueue(clock, random=self._dice.random, waited=self._telemetry.waited)
         self._repository = Repository(config.repository, Path(config.state_dir) / "repository.git", clock=clock)
@@ -125,7 +125,7 @@ class _Daemon:
         stop = asyncio.Event()
         undo = triggers.handle_signals(asyncio.get_running_loop(), stop, self._poll_now)
         server = self._serve_http() if not once else None
-        workers = [asyncio.create_task(work) for work in self._works()]
+        workers = [asyncio.create_task(work) for work in self._works(once=once)]
         self._poll_now()
         try:
             return await self._until(stop, workers, once=once)
@@ -139,7 +139,7 @@ class _Daemon:
             undo()
             log.info("stopped; tasks live on")
 
-    def _works(self) -> list[Coroutine[None, None, None]]:
+    def _works(self, *, once: bool) -> list[Coroutine[None, None, None]]:
         config, state_dir = self._config, Path(self._config.state_dir)
         works: list[Coroutine[None, None, None]] = [self._controller.work() for _ in range(WORKERS)]
         works += [loop.run() for loop in self._loops.values()]
@@ -149,7 +149,7 @@ class _Daemon:
             triggers.poll(config.repository.interval_s, self._poll_now, clock=self._clock, random=self._dice.random),
         ]
         local = self._repository.local
-        if local is not None:
+        if local is not None and not once:  # its commits are looked at once, and the interval finds later ones
             works.append(triggers.watch_repository(local, self._poll_now, clock=self._clock))
         return works
 

@@ -124,7 +124,7 @@ async def test_a_root_of_another_instance_is_refused(site):
         await site.open(instance="bbbb")
 
     assert caught.value.reason == "ForeignRoot"
-    assert "rebuild" in caught.value.hint
+    assert "another root" in caught.value.hint
 
 
 async def test_an_agent_of_an_older_epoch_may_change_nothing_any_more(site):

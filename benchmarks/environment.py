@@ -17,9 +17,14 @@ def machine(folder: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "file system": file_system(folder, Path("/proc/self/mounts").read_text()),
         "python": platform.python_version(),
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        "load before": load(),
         "commit": _commit(),
     }
+
+
+def load() -> str:
+    """How many processes wanted to run, over the last minute."""
+    return f"{os.getloadavg()[0]:.2f}"
 
 
 def busy() -> bool:

@@ -11,6 +11,7 @@ from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.brake import plan_id
+from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
 from reconciler.core.model import Phase, SweepName, Task, TaskKey
 from reconciler.requests import Action, Outcome, Verb
@@ -85,8 +86,33 @@ class Actions:
         keys = None
         if isinstance(asked, Sequence) and not isinstance(asked, str) and asked:
             keys = [self._task(name, str(prefix)).key for prefix in asked]
+        if action.arguments.get("assumeDead") is True:
+            self._assume_dead(keys)
         count = await self._reset(name, keys)
         return Done(message=f"{count} tasks of {name} wait again, with a fresh retry budget", sweeps=(name,))
+
+    def _assume_dead(self, keys: list[TaskKey] | None) -> None:
+        """A person vouches that what runs, as far as we know, runs no more: the one end without evidence of our own."""
+        if keys is None:
+            raise UsageError("NoTasksNamed", "--assume-dead takes the tasks by name", hint="name each of them")
+        now = self._clock.now()
+        pairs = []
+        for key in keys:
+            newest = next(iter(reversed(self._store.attempts(key))), None)
+            if newest is None or newest.phase is not Phase.RUNNING:
+                raise UsageError(
+                    "NotRunning",
+                    f"{key.sweep}/{key.task} is not running, as far as we know",
+                    hint="what is queued can be cancelled safely, and what has ended needs no assumption",
+                )
+            dead = lost(newest, now, "a person said that it is dead")
+            pairs.append((dead, self._catalog.settled(self._known_task(key), dead, now)))
+        self._store.record(pairs, now)
+
+    def _known_task(self, key: TaskKey) -> Task:
+        task = self._store.task(key)
+        assert task is not None, "its attempt was just read"
+        return task
 
     async def _reset(self, name: SweepName, keys: list[TaskKey] | None) -> int:
         steps = self._store.reset(name, keys, phases=RETRIABLE, reason="RetryRequested", at=self._clock.now())

@@ -152,7 +152,7 @@ class Site:
 
     async def until_logged(self, count: int) -> list[str]:
         async with asyncio.timeout(PATIENCE_S):
-            while len(self.logged()) < count:
+            while len(self.logged()) < count:  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.01)
         return self.logged()
 

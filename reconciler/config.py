@@ -69,14 +69,14 @@ def load(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path, cp
     file = find(path, cwd=cwd, env=env, home=home)
     if file is None:
         machine = _Machine(folder=cwd, home=home, cpus=cpus)
-        return _config(Fields({}), None, _repository_around(cwd, str(cwd / FILE_NAME)), machine)
+        return _config(Fields({}), None, _repository_around(cwd, str(cwd / FILE_NAME), machine), machine)
     document = _read(file)
     machine = _Machine(folder=file.parent, home=home, cpus=cpus)
     fields = Fields.of(document.value)
     if "repository" in fields:
         repository = _repository(fields.part("repository"), machine)
     else:
-        repository = _repository_around(cwd, str(file))
+        repository = _repository_around(cwd, str(file), machine)
     return _config(fields, str(file), repository, machine)
 
 
@@ -176,9 +176,9 @@ def _unread(fields: Fields) -> Iterator[Problem]:
 
 
 def _config(fields: Fields, file: str | None, repository: RepositoryConfig, machine: _Machine) -> Config:
-    name = sha256(repository.url.encode()).hexdigest()[:_HASH_LENGTH]
+    name = _short(repository.url)
     basename = re.sub(r"[^A-Za-z0-9_.-]", "-", re.split(r"[/:]", repository.url.rstrip("/"))[-1].removesuffix(".git"))
-    state_dir = machine.path(fields.part("state").text("dir", f"~/.local/state/reconciler/{name}"))
+    state_dir = machine.path(fields.part("state").text("dir", _state_dir(repository.url)))
     sources = fields.part("sources")
     host, _, port = fields.part("http").text("listen", "127.0.0.1:9470").rpartition(":")
     return Config(
@@ -226,11 +226,22 @@ def _source(name: SourceName, fields: Fields, state_dir: str, machine: _Machine)
     )
 
 
-def _repository_around(cwd: Path, file: str) -> RepositoryConfig:
-    """The embedded default: the work tree around the working directory, on the branch that is checked out."""
+def _short(url: str) -> str:
+    return sha256(url.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _state_dir(url: str) -> str:
+    return f"~/.local/state/reconciler/{_short(url)}"
+
+
+def _repository_around(cwd: Path, file: str, machine: _Machine) -> RepositoryConfig:
+    """The embedded default: the work tree around the working directory, on the branch that is checked out.
+
+    It has manifests, or had some: one that was served before stays so when its last manifest leaves it.
+    """
     for folder in (cwd, *cwd.parents):
         if (folder / ".git").exists():
-            if (folder / MANIFESTS).is_dir():
+            if (folder / MANIFESTS).is_dir() or Path(machine.path(_state_dir(str(folder)))).is_dir():
                 return RepositoryConfig(url=str(folder), branch=_branch(folder / ".git"))
             break
     message = f"there is no configuration, and no git repository with `{MANIFESTS}/` around {cwd}"

@@ -258,3 +258,15 @@ def test_a_near_miss_is_named(work, home):
 
 def test_the_password_is_not_repeated(work, home):
     assert "secret" not in "".join(errors_of("repository: {url: 'https://me:secret@h/x'}", work, home))
+
+
+def test_a_repository_that_was_served_is_served_when_its_last_manifest_has_left(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / ".git").mkdir(parents=True)
+    (project / "sweeps.d").mkdir()
+    before = config.load(None, cwd=project, env={}, home=tmp_path, cpus=1)
+    Path(before.state_dir).mkdir(parents=True)
+
+    (project / "sweeps.d").rmdir()
+
+    assert before == config.load(None, cwd=project, env={}, home=tmp_path, cpus=1)

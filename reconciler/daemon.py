@@ -65,7 +65,7 @@ class _Daemon:
         self._config = config
         self._clock = clock
         self._store = store
-        self._dice = random.Random()
+        self._dice = random.Random()  # noqa: S311 - jitter, not secrets
         self._telemetry = Telemetry(version=__version__)
         self._queue: WorkQueue[Key] = WorkQueue(clock, random=self._dice.random, waited=self._telemetry.waited)
         self._repository = Repository(config.repository, Path(config.state_dir) / "repository.git", clock=clock)

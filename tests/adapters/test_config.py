@@ -264,9 +264,9 @@ def test_a_repository_that_was_served_is_served_when_its_last_manifest_has_left(
     project = tmp_path / "project"
     (project / ".git").mkdir(parents=True)
     (project / "sweeps.d").mkdir()
-    before = config.load(None, cwd=project, env={}, home=tmp_path, cpus=1)
+    before = load(None, cwd=project, env={}, home=tmp_path, cpus=1)
     Path(before.state_dir).mkdir(parents=True)
 
     (project / "sweeps.d").rmdir()
 
-    assert before == config.load(None, cwd=project, env={}, home=tmp_path, cpus=1)
+    assert before == load(None, cwd=project, env={}, home=tmp_path, cpus=1)

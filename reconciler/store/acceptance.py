@@ -17,7 +17,7 @@ from itertools import islice
 from reconciler.core.diff import Change, Standing, Verb
 from reconciler.core.errors import StoreError
 from reconciler.core.model import Instant, SweepName
-from reconciler.store import rows
+from reconciler.store import moves, rows
 from reconciler.store.database import Database, Row
 from reconciler.store.events import write_events
 from reconciler.store.ledger import Ledger
@@ -42,6 +42,7 @@ _FLIP = """
     UPDATE sweeps SET generation = ?, path = ?, head = ?, document = ?, document_digest = ?, pin = ?, policy = ?,
         created_at = coalesce(created_at, ?), accepted_at = ?, deleted = ?, frozen = ?, preparing = NULL, draft = NULL,
         settling = EXISTS (SELECT 1 FROM changes WHERE sweep = sweeps.id)
+            OR EXISTS (SELECT 1 FROM moves WHERE sweep = sweeps.id)
             OR EXISTS (SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)
     WHERE id = ?
 """
@@ -112,6 +113,7 @@ class Acceptance:
             yield done
         with self._database.transaction():
             self._database.execute("DELETE FROM changes WHERE sweep = ?", (sweep.id,))
+            self._database.execute("DELETE FROM moves WHERE sweep = ?", (sweep.id,))
             self._database.execute("UPDATE sweeps SET preparing = NULL, draft = NULL WHERE id = ?", (sweep.id,))
 
     def _discard(self, sweep: int, new: list[Row]) -> None:
@@ -158,8 +160,8 @@ class Acceptance:
         return 0.0 if row is None or row[0] is None else float(row[0])
 
     def _write(self, sweep: int, generation: int, chunk: list[Change], new: bytearray) -> None:
-        """New tasks under the next generation, the others into the log; `new[ordinal]` marks the new ones."""
-        added, logged = [], []
+        """New tasks under the next generation, the others into the logs; `new[ordinal]` marks the new ones."""
+        added, moved, logged = [], [], []
         for verb, task, _, wanted, known in chunk:
             if known is None and wanted is not None:
                 added.append((sweep, task, generation, wanted.ordinal, wanted.ordinal))
@@ -167,12 +169,14 @@ class Acceptance:
                     new.extend(bytes(max(CHUNK, wanted.ordinal + 1 - len(new))))
                 new[wanted.ordinal] = 1
                 continue
-            moved = known is not None and wanted is not None and wanted.ordinal != known.ordinal
             thawed = known is not None and known.standing is Standing.FROZEN
-            if verb not in (Verb.KEEP, Verb.LEAVE) or moved or thawed:
-                ordinal = None if wanted is None else wanted.ordinal
+            ordinal = None if wanted is None else wanted.ordinal
+            if verb not in (Verb.KEEP, Verb.LEAVE) or thawed:
                 logged.append((sweep, task, wanted is not None, ordinal))
+            elif ordinal is not None and known is not None and ordinal != known.ordinal:
+                moved.append((sweep, task, ordinal))
         self._database.many(_ADD, added)
+        self._database.many(moves.LOG, moved)
         self._database.many(_LOG, logged)
 
     def _publish(self, sweep: int, generation: int, new: bytearray) -> Generator[int, None, None]:

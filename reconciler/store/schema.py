@@ -8,7 +8,8 @@ Four orders make the store quick, each written by appending or in proportion to 
     counters instead of COUNT: moved by every transition, in its own transaction
 
 `tasks.added` is the generation that brought the row: one beyond `sweeps.generation` is invisible until that flips.
-`changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force.
+`changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force;
+`moves` is the like for tasks of which only the ordinal changes.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
 """
@@ -85,6 +86,11 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 CREATE TABLE changes (
     sweep INTEGER NOT NULL, task TEXT NOT NULL, wanted INTEGER NOT NULL, ordinal INTEGER,
+    PRIMARY KEY (sweep, task)
+) WITHOUT ROWID;
+
+CREATE TABLE moves (
+    sweep INTEGER NOT NULL, task TEXT NOT NULL, ordinal INTEGER NOT NULL,
     PRIMARY KEY (sweep, task)
 ) WITHOUT ROWID;
 

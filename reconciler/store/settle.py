@@ -15,6 +15,7 @@ from reconciler.store import rows
 from reconciler.store.database import Cell, Database
 from reconciler.store.events import write_events
 from reconciler.store.ledger import Ledger
+from reconciler.store.moves import move
 from reconciler.store.rows import TaskRow
 from reconciler.store.values import Event
 
@@ -81,15 +82,16 @@ def fresh(row: TaskRow, reason: str) -> TaskRow:
 
 
 def settle(database: Database, sweep: Sweep, at: Instant) -> Generator[int, None, int]:
-    """Apply what is in force: the redo log, released freezes, and what is active. One transaction per step.
+    """Apply what is in force: the redo logs, released freezes, and what is active. One transaction per step.
 
-    The log belongs to a generation that is being prepared, if there is one; then it is left alone.
+    The logs belong to a generation that is being prepared, if there is one; then they are left alone.
     """
     policy = sweep.policy
     assert policy is not None, "a generation is in force"
     applied = 0
     passes = [_ACTIVE] if policy.freeze else [_FROZEN, _ACTIVE]
     if sweep.preparing is None:
+        yield from move(database, sweep.id)
         passes.insert(0, _LOGGED)
     for sql in passes:
         last = ""

@@ -97,8 +97,7 @@ class Staging:
         if sweep is None:
             return
         sql = (
-            f"SELECT {rows.KNOWN_COLUMNS} FROM tasks"
-            " WHERE sweep = ? AND task > ? AND added <= ? ORDER BY task LIMIT ?"
+            f"SELECT {rows.KNOWN_COLUMNS} FROM tasks WHERE sweep = ? AND task > ? AND added <= ? ORDER BY task LIMIT ?"
         )
         last = ""
         while page := self._database.rows(sql, (sweep[0], last, sweep[1], CHUNK)):

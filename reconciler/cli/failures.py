@@ -9,6 +9,7 @@ import click
 from reconciler.cli.output import printable
 from reconciler.core.errors import LocatedError, ReconcilerError
 from reconciler.core.model import Json
+from reconciler.core.reasons import what_to_do
 
 USAGE = 64  # EX_USAGE of sysexits.h
 INTERRUPTED = 130  # as a shell tells SIGINT
@@ -28,7 +29,7 @@ def report(error: ReconcilerError | OSError) -> int:
 def tell(error: ReconcilerError) -> None:
     """Tell the error on stderr: `file:line:column: …` where there is a place, as compilers do, else with our name."""
     for each in parts(error):
-        _say(str(each) if isinstance(each, LocatedError) else f"reconciler: {each}", each.hint)
+        _say(str(each) if isinstance(each, LocatedError) else f"reconciler: {each}", hint_of(each))
 
 
 def report_usage(error: click.ClickException) -> int:
@@ -49,13 +50,18 @@ def parts(error: ReconcilerError) -> Sequence[ReconcilerError]:
     return several or (error,)
 
 
+def hint_of(error: ReconcilerError) -> str:
+    """What to do about it: the error's own words, else what the vocabulary says of its reason."""
+    return error.hint or what_to_do(error.reason)
+
+
 def error_json(error: ReconcilerError) -> dict[str, Json]:
     """An error as every reader's JSON tells it; line and column are null where the whole file is meant."""
     place: dict[str, Json] = {"file": None, "line": None, "column": None}
     if isinstance(error, LocatedError):
         position = error.position
         place = {"file": position.file, "line": position.line or None, "column": position.column or None}
-    return {**place, "reason": error.reason, "message": error.message, "hint": error.hint}
+    return {**place, "reason": error.reason, "message": error.message, "hint": hint_of(error)}
 
 
 def _say(line: str, hint: str) -> None:

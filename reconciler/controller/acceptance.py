@@ -59,6 +59,7 @@ class Acceptance:
         self._config = config
         self._clock = clock
         self._surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock)
+        self._looked = False  # since this daemon started: its configuration may have changed, which no commit tells
         self._alone = asyncio.Lock()  # a pass and an approval both change what is desired
         self._unpinned: RepositoryError | None = None  # a revision could not be resolved in this pass
 
@@ -78,12 +79,13 @@ class Acceptance:
         except RepositoryError as error:
             self._note_error(known, error)
             raise
-        if head.commit == known.accepted and not known.error_reason and not repin:
+        looked_before, self._looked = self._looked, True
+        if looked_before and head.commit == known.accepted and not known.error_reason and not repin:
             return Pass(head=head, news=False, changed=())
         rewritten = known.accepted is not None and not await self._repository.is_descendant(known.accepted, head.commit)
         changed: tuple[SweepName, ...] = ()
         blocked, self._unpinned = known.blocked, None
-        if head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
+        if not looked_before or head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
             survey = await self._surveyor.survey(AtCommit(self._repository, head.commit))
             changed, blocked = await self._accept(survey, head, known, rewritten, repin)
         self._note_accepted(known, head, rewritten, blocked)

@@ -94,7 +94,7 @@ class Actions:
     def _assume_dead(self, keys: list[TaskKey] | None) -> None:
         """A person vouches that what runs, as far as we know, runs no more: the one end without evidence of our own."""
         if keys is None:
-            raise UsageError("NoTasksNamed", "--assume-dead takes the tasks by name", hint="name each of them")
+            raise UsageError("TaskNeeded", "--assume-dead takes the tasks by name", hint="name each of them")
         now = self._clock.now()
         pairs = []
         for key in keys:

@@ -200,6 +200,10 @@ REFUSALS: Mapping[str, Reason] = {
         "A generation was to be put in force that was never prepared.",
         "This is a defect: please report it.",
     ),
+    "NotRunning": Reason(
+        "Only a task that runs, as far as we know, can be said to be dead.",
+        "What is queued can be cancelled safely, and what has ended needs no assumption.",
+    ),
     "NotStaged": Reason(
         "The points of a sweep were to be compared before they were there.",
         "This is a defect: please report it.",

@@ -42,12 +42,14 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     stale = [attempt.eid for attempt in attempts if _is_stale(catalog, attempt)]
     if stale:
         store.intend_cancel(stale, "Outdated", clock.now())
-    specs = [await _spec(attempt, store, catalog, projects) for attempt in attempts if attempt.eid not in stale]
+    fresh = [attempt for attempt in attempts if attempt.eid not in stale]
+    tasks = store.tasks_by_key(attempt.key.task_key for attempt in fresh)
+    specs = [await _spec(attempt, tasks[attempt.key.task_key], catalog, projects) for attempt in fresh]
     if not specs:
         return Applied(sent=0, look_at=())
     outcomes = await source.ask(source.dialect.submit(specs))
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
-    _record_accepted(store, accepted, clock.now())
+    store.accepted(accepted, clock.now())  # what the source told about them meanwhile stands
     return Applied(sent=len(specs), look_at=tuple(eid for eid in outcomes if eid not in accepted))
 
 
@@ -83,10 +85,9 @@ def _is_stale(catalog: Catalog, attempt: Attempt) -> bool:
     return sweep is None or sweep.digest != attempt.digest
 
 
-async def _spec(attempt: Attempt, store: Store, catalog: Catalog, projects: Projects) -> AttemptSpec:
+async def _spec(attempt: Attempt, task: Task, catalog: Catalog, projects: Projects) -> AttemptSpec:
     sweep = catalog.get(attempt.key.sweep)
     assert sweep is not None, "its attempt would be stale"
-    task = _task(store, attempt)
     work = sweep.work(task)
     cwd = await projects.path(sweep.spec.project, sweep.pin)
     return AttemptSpec(
@@ -110,12 +111,6 @@ def checkpoint_name(task: Task, attempt: Attempt) -> str:
     return f"{identity.short_hash(task.key.sweep)}-{task.key.task}-{attempt.digest}"
 
 
-def _record_accepted(store: Store, eids: set[Eid], now: Instant) -> None:
-    """The source has them. What it told about them meanwhile stands."""
-    attempts = store.attempts_by_eid(eids)
-    store.accepted([eid for eid, attempt in attempts.items() if attempt.accepted_at is None], now)
-
-
 def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant) -> None:
     """They never started, and never will: we won their claims."""
     attempts: Mapping[Eid, Attempt] = store.attempts_by_eid(eids)
@@ -125,10 +120,6 @@ def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: In
         if attempt.phase.active
     ]
     if ended:
-        store.record([(attempt, catalog.settled(_task(store, attempt), attempt, now)) for attempt in ended], now)
-
-
-def _task(store: Store, attempt: Attempt) -> Task:
-    task = store.task(attempt.key.task_key)
-    assert task is not None, "an attempt has a task: the store holds them together"
-    return task
+        tasks = store.tasks_by_key(attempt.key.task_key for attempt in ended)
+        pairs = [(attempt, catalog.settled(tasks[attempt.key.task_key], attempt, now)) for attempt in ended]
+        store.record(pairs, now)

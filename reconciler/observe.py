@@ -5,11 +5,11 @@ Only after that may the source forget an exit record: `Observation.acknowledge` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
-from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task
+from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task, TaskKey
 from reconciler.core.resolve import Resubmit, Unresolved, evidence, resolve
 from reconciler.core.wire import Found
 from reconciler.store import Store
@@ -38,10 +38,11 @@ class Observation:
 def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[Found], now: Instant) -> Observation:
     """Record what a page of evidence proves. Attempts that the store does not know are left alone."""
     attempts = store.attempts_by_eid([found.eid for found in page])
-    pairs: list[tuple[Attempt, Task]] = []
+    news: list[Attempt] = []
+    again: set[Eid] = set()
     acknowledge: list[Eid] = []
     unresolved: dict[Eid, SweepName] = {}
-    ended = again = 0
+    ended = 0
     refused = ""
     for found in page:
         attempt = attempts.get(found.eid)
@@ -52,30 +53,33 @@ def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[F
                 case Attempt() as newer:
                     attempt = newer
                     ended += newer.phase.ended
-                    pairs.append((newer, catalog.settled(_task(store, attempt), newer, now)))
+                    news.append(newer)
                 case Resubmit() as resubmit:
-                    again += 1
+                    again.add(found.eid)
                     refused = resubmit.message if found.refused else refused
-                    pairs.append((replace(attempt, accepted_at=None), _task(store, attempt)))
+                    news.append(replace(attempt, accepted_at=None))
                 case Unresolved():
                     unresolved[found.eid] = attempt.key.sweep
                 case None:
                     pass
         if attempt.phase.ended and found.exit is not None:
             acknowledge.append(found.eid)
-    if pairs:
-        store.record(pairs, now)
+    if news:
+        tasks = store.tasks_by_key(attempt.key.task_key for attempt in news)
+        store.record([_pair(catalog, attempt, tasks, again, now) for attempt in news], now)
     return Observation(
         acknowledge=tuple(acknowledge),
-        changed=frozenset(attempt.key.sweep for attempt, _ in pairs),
+        changed=frozenset(attempt.key.sweep for attempt in news),
         ended=ended,
-        again=again,
+        again=len(again),
         refused=refused,
         unresolved=unresolved,
     )
 
 
-def _task(store: Store, attempt: Attempt) -> Task:
-    task = store.task(attempt.key.task_key)
-    assert task is not None, "an attempt has a task: the store holds them together"
-    return task
+def _pair(
+    catalog: Catalog, attempt: Attempt, tasks: Mapping[TaskKey, Task], again: Set[Eid], now: Instant
+) -> tuple[Attempt, Task]:
+    """The attempt with its task, which goes on as before if the attempt is only to be sent again."""
+    task = tasks[attempt.key.task_key]
+    return (attempt, task if attempt.eid in again else catalog.settled(task, attempt, now))

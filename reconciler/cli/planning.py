@@ -39,7 +39,7 @@ def plan(app: App, working_tree: bool, output: str) -> int:
         _print(planned)
     if planned.errors:
         return 1
-    return CHANGES if planned.changes else 0
+    return CHANGES if planned.changes or planned.blocked else 0
 
 
 def _print(planned: Plan) -> None:
@@ -74,7 +74,7 @@ def _summary(planned: Plan) -> str:
         f"{actions.count(action)} to {action}" for action in ("create", "update", "delete") if action in actions
     ]  # fmt: skip
     told += [f"{actions.count('invalid')} invalid"] if "invalid" in actions else []
-    return ", ".join(told) or "nothing to do"
+    return ", ".join(told) or ("nothing else to do" if planned.blocked else "nothing to do")
 
 
 def _json(planned: Plan) -> dict[str, Json]:

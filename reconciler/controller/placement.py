@@ -12,7 +12,17 @@ from reconciler.catalog import Catalog, Sweep
 from reconciler.controller.queues import queue_of, wanted_resources
 from reconciler.core import identity
 from reconciler.core.dispatch import Capacity, Hold, Queue, Start, dispatch
-from reconciler.core.model import Attempt, AttemptKey, HostIdentity, InstanceId, Instant, Phase, SourceName, SweepName
+from reconciler.core.model import (
+    Attempt,
+    AttemptKey,
+    HostIdentity,
+    InstanceId,
+    Instant,
+    Phase,
+    SourceName,
+    SweepName,
+    Task,
+)
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import Store
 
@@ -88,21 +98,17 @@ def gpus_free(store: Store, loop: SourceLoop) -> int:
 def _attempts(
     store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop], starts: Sequence[Start], now: Instant
 ) -> list[Attempt]:
-    instance = store.instance()
+    instance, tasks = store.instance(), store.tasks_by_key(start.key for start in starts)
     attempts = []
     for start in starts:
         sweep, hello = catalog.get(start.key.sweep), loops[start.source].source.state.hello
         assert sweep is not None
         assert hello is not None
-        attempts.append(_attempt(store, sweep, start, instance, hello.identity, now))
+        attempts.append(_attempt(tasks[start.key], sweep, start, instance, hello.identity, now))
     return attempts
 
 
-def _attempt(
-    store: Store, sweep: Sweep, start: Start, instance: InstanceId, home: HostIdentity, now: Instant
-) -> Attempt:
-    task = store.task(start.key)
-    assert task is not None
+def _attempt(task: Task, sweep: Sweep, start: Start, instance: InstanceId, home: HostIdentity, now: Instant) -> Attempt:
     number = task.attempts + 1
     return Attempt(
         key=AttemptKey(start.key.sweep, start.key.task, number),

@@ -154,7 +154,7 @@ class _Planner:
 
     async def _pin(self, manifest: Manifest, known: Sweep | None) -> Commit:
         spec = manifest.loaded.spec
-        if known is not None and known.pin and identity.pin_key(spec) == identity.pin_key(known.spec):
+        if known is not None and not known.row.deleted and known.pin and identity.pin_key(spec) == identity.pin_key(known.spec):
             return known.pin
         return self._head.commit if spec.revision is None else await self._mirror.resolve(spec.revision)
 
@@ -175,10 +175,19 @@ class _Planner:
 
     def blocked(self, max_tasks: int) -> str:
         alive = sum(not sweep.row.deleted for sweep in self._sweeps.values())
-        now = self._reader.repository().blocked if self._reader is not None else ""
-        return now or brake(
+        return self._waiting() or brake(
             sweeps=alive, deleted=self._deleted, removed_active=self._removed_active, max_tasks=max_tasks
         )
+
+
+    def _waiting(self) -> str:
+        """Why the removals that already wait do so, or ""."""
+        if self._reader is None or not self.pending():
+            return ""
+        row = self._reader.repository()
+        if row.rewritten_from is not None and not row.blocked:
+            return f"removals wait: the branch no longer contains {row.rewritten_from[:12]}, its history was rewritten"
+        return row.blocked
 
 
 def _sweep_plan(

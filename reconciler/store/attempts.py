@@ -11,16 +11,17 @@ from dataclasses import replace
 
 from reconciler.core.diff import Standing, Verb, decide
 from reconciler.core.errors import StoreError
-from reconciler.core.model import Attempt, Eid, Instant, Phase, SweepName, Task, TaskId, TaskKey
+from reconciler.core.model import Attempt, AttemptKey, Eid, Instant, Phase, SweepName, Task, TaskId, TaskKey
 from reconciler.store import rows
-from reconciler.store.database import Database
+from reconciler.store.database import Cell, Database, pages, places
 from reconciler.store.events import write_events
 from reconciler.store.ledger import Ledger
 from reconciler.store.rows import TaskRow
 from reconciler.store.settle import Sweep, fresh, sweep_of, touch, transition
 from reconciler.store.values import Event
 
-_TASK = f"SELECT {rows.STATE_COLUMNS} FROM tasks WHERE sweep = ? AND task = ? AND added <= ?"
+_STATE = f"SELECT {rows.STATE_COLUMNS} FROM tasks WHERE sweep = ? AND added <= ?"
+_TASK = f"{_STATE} AND task = ?"
 _ATTEMPT = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sweep = ? AND task = ? AND number = ?"
 _COLUMNS = rows.ATTEMPT_COLUMNS.split(",")
 _INSERT = f"INSERT INTO attempts ({rows.ATTEMPT_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS))})"
@@ -38,12 +39,18 @@ _OPEN = """
 class Batch:
     """The changes of one transaction; `flush` before it commits."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, attempts: Sequence[Attempt] = ()) -> None:
+        """attempts: those that the batch is about; what is known of them is read at once."""
         self._database = database
         self._ledger = Ledger(database)
         self._sweeps: dict[SweepName, Sweep] = {}
         self._tasks: dict[TaskKey, TaskRow] = {}
+        self._attempts: dict[AttemptKey, Attempt] = {}
+        self._taken: set[Eid] = set()
+        self._inserted: list[tuple[Cell, ...]] = []
+        self._updated: list[tuple[Cell, ...]] = []
         self._events: list[tuple[Instant, Event]] = []
+        self._read(attempts)
 
     def intend(self, attempt: Attempt) -> None:
         """A waiting task becomes queued."""
@@ -51,11 +58,11 @@ class Batch:
         sweep, row = self._sweep(key.sweep), self._task(key)
         if row.phase is not Phase.WAITING or row.standing is not Standing.DESIRED:
             raise StoreError("NotWaiting", f"{key.sweep}/{key.task} may not start: it is {row.phase}, {row.standing}")
-        taken = self._database.row("SELECT 1 FROM attempts WHERE eid = ?", (attempt.eid,))
-        if attempt.key.number <= row.attempts or taken:
+        if attempt.key.number <= row.attempts or attempt.eid in self._taken:
             message = f"attempt {attempt.key.number} of {key.sweep}/{key.task} was given before"
             raise StoreError("NumberTaken", message, hint="take the next number")
-        self._database.execute(_INSERT, rows.attempt_cells(sweep.id, attempt, tracked=True))
+        self._taken.add(attempt.eid)
+        self._inserted.append(rows.attempt_cells(sweep.id, attempt, tracked=True))
         budget = row if row.digest == attempt.digest else fresh(row, "")
         after = budget._replace(
             phase=attempt.phase,
@@ -73,7 +80,7 @@ class Batch:
         """What was learned of an attempt, and what it means for its task."""
         key = attempt.key.task_key
         sweep, row = self._sweep(key.sweep), self._task(key)
-        stored = self._stored(sweep, attempt)
+        stored = self._attempts.get(attempt.key) or self._stored(sweep, attempt.key)
         if stored is not None:
             if stored.cancel:
                 attempt = replace(attempt, cancel=stored.cancel, cancel_at=stored.cancel_at)
@@ -82,7 +89,8 @@ class Batch:
         newest = attempt.key.number >= row.attempts
         tracked = newest and row.standing is not Standing.ORPHANED
         if stored != attempt:
-            self._database.execute(_UPDATE, rows.attempt_cells(sweep.id, attempt, tracked=tracked))
+            self._attempts[attempt.key] = attempt
+            self._updated.append(rows.attempt_cells(sweep.id, attempt, tracked=tracked))
         after = self._learned(row, attempt, task) if newest else row
         if attempt.phase is Phase.SUCCEEDED:
             after = after._replace(succeeded=rows.with_digest(after.succeeded, attempt.digest))
@@ -122,9 +130,37 @@ class Batch:
 
     def flush(self) -> None:
         """To be called once, at the end."""
+        self._database.many(_INSERT, self._inserted)
+        self._database.many(_UPDATE, self._updated)
         self._ledger.flush()
         for at in sorted({at for at, _ in self._events}):
             write_events(self._database, [event for when, event in self._events if when == at], at)
+
+    def _read(self, attempts: Sequence[Attempt]) -> None:
+        """The stored attempts with these names, and the tasks."""
+        wanted: dict[SweepName, list[Attempt]] = {}
+        for attempt in attempts:
+            wanted.setdefault(attempt.key.sweep, []).append(attempt)
+        for name, several in wanted.items():
+            sweep = self._sweep(name)
+            for page in pages(several):
+                self._read_page(sweep, page)
+
+    def _read_page(self, sweep: Sweep, page: list[Attempt]) -> None:
+        sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE eid IN ({places(page)})"
+        for found in self._database.rows(sql, [attempt.eid for attempt in page]):
+            stored = rows.attempt(sweep.name, found)
+            self._taken.add(stored.eid)
+            if found[0] == sweep.id:  # else two attempts have the same hash
+                self._attempts[stored.key] = stored
+        sql = f"{_STATE} AND task IN ({places(page)})"
+        for found in self._database.rows(sql, (sweep.id, sweep.generation, *(attempt.key.task for attempt in page))):
+            row = rows.task_row(found)
+            self._tasks[TaskKey(sweep.name, row.task)] = row
+
+    def _stored(self, sweep: Sweep, key: AttemptKey) -> Attempt | None:
+        found = self._database.row(_ATTEMPT, (sweep.id, key.task, key.number))
+        return None if found is None else rows.attempt(sweep.name, found)
 
     def _learned(self, row: TaskRow, attempt: Attempt, task: Task) -> TaskRow:
         return row._replace(
@@ -153,10 +189,6 @@ class Batch:
         self._tasks[key] = after
         touch(self._database, sweep, after)
 
-    def _stored(self, sweep: Sweep, attempt: Attempt) -> Attempt | None:
-        found = self._database.row(_ATTEMPT, (sweep.id, attempt.key.task, attempt.key.number))
-        return None if found is None else rows.attempt(sweep.name, found)
-
     def _sweep(self, name: SweepName) -> Sweep:
         if name not in self._sweeps:
             sweep = sweep_of(self._database, name)
@@ -168,7 +200,7 @@ class Batch:
     def _find(self, key: TaskKey) -> TaskRow | None:
         if key not in self._tasks:
             sweep = self._sweep(key.sweep)
-            found = self._database.row(_TASK, (sweep.id, key.task, sweep.generation))
+            found = self._database.row(_TASK, (sweep.id, sweep.generation, key.task))
             if found is None:
                 return None
             self._tasks[key] = rows.task_row(found)

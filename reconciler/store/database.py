@@ -10,8 +10,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from reconciler.core.errors import StoreError
 from reconciler.store.schema import MIGRATIONS
@@ -20,6 +21,7 @@ FILE = "state.db"
 BUSY_MS = 5_000
 CHECKPOINT_PAGES = 4_000
 CACHE_KIB = 32_768
+PAGE = 500  # SQLite before 3.32 takes 999 variables
 
 NETWORK_FILESYSTEMS = frozenset(
     {
@@ -49,6 +51,8 @@ Cell: TypeAlias = int | float | str | None
 Row: TypeAlias = tuple[Any, ...]  # as sqlite3 gives it; store/rows.py says what is in it
 
 _RESTORE = "put state.dir back from a backup, or move the whole of it aside: then all sweeps run anew"
+T = TypeVar("T")
+
 _HINTS = {
     sqlite3.SQLITE_CORRUPT: ("CorruptState", _RESTORE),
     sqlite3.SQLITE_NOTADB: ("CorruptState", _RESTORE),
@@ -186,6 +190,18 @@ class Database:
                 yield
         finally:
             self.execute("PRAGMA synchronous = FULL")
+
+
+def pages(values: Iterable[T]) -> Iterator[list[T]]:
+    """As many at a time as one statement takes."""
+    stream = iter(values)
+    while page := list(islice(stream, PAGE)):
+        yield page
+
+
+def places(values: Sequence[object]) -> str:
+    """A question mark for each."""
+    return ",".join("?" * len(values))
 
 
 def filesystem(directory: Path, mountinfo: str) -> str:

@@ -6,7 +6,6 @@ Not constant: `tasks` (a scan with a bounded result, for people), and staging (i
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from reconciler.core.diff import Change, DiffPolicy
@@ -24,7 +23,7 @@ from reconciler.core.model import (
     TaskKey,
 )
 from reconciler.store import rows
-from reconciler.store.database import Cell, Database, Row
+from reconciler.store.database import Cell, Database, Row, pages, places
 from reconciler.store.staging import Staging
 from reconciler.store.values import (
     DiffSummary,
@@ -60,7 +59,6 @@ UNACCEPTED = f"""
     ORDER BY a.intended_at LIMIT ?
 """
 DELAYED_MAX = 100_000
-EIDS_PAGE = 500  # SQLite before 3.32 takes 999 variables
 CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
 
 
@@ -153,6 +151,20 @@ class Reader:
         row = self._database.row(f"{TASK} AND task = ?", (sweep, generation, key.task))
         return None if row is None else rows.task(key.sweep, row)
 
+    def tasks_by_key(self, keys: Iterable[TaskKey]) -> Mapping[TaskKey, Task]:
+        """Those of them that are known."""
+        wanted: dict[SweepName, list[TaskId]] = {}
+        for key in keys:
+            wanted.setdefault(key.sweep, []).append(key.task)
+        found: dict[TaskKey, Task] = {}
+        for name, tasks in wanted.items():
+            sweep, generation, _ = self._of(name)
+            for page in pages(tasks):
+                sql = f"{TASK} AND task IN ({places(page)})"
+                read = (rows.task(name, row) for row in self._database.rows(sql, (sweep, generation, *page)))
+                found.update((task.key, task) for task in read)
+        return found
+
     def tasks(
         self, name: SweepName, *, phase: Phase | None = None, after: Task | None = None, limit: int
     ) -> list[Task]:
@@ -216,9 +228,8 @@ class Reader:
     def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:
         """Those of them that are known."""
         found: dict[Eid, Attempt] = {}
-        wanted = iter(eids)
-        while page := list(islice(wanted, EIDS_PAGE)):
-            sql = f"{ATTEMPT} a.eid IN ({','.join('?' * len(page))})"
+        for page in pages(eids):
+            sql = f"{ATTEMPT} a.eid IN ({places(page)})"
             found.update((attempt.eid, attempt) for attempt in self._attempts(sql, page))
         return found
 

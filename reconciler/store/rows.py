@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import NamedTuple
 
 from reconciler.core.diff import DiffPolicy, Known, Reason, Standing, Verb
@@ -123,7 +124,7 @@ def task(sweep: SweepName, row: Row) -> Task:
         digest=digest,
         not_before=not_before,
         source=source,
-        scale=json.loads(scale),
+        scale={} if scale == "{}" else json.loads(scale),
     )
 
 
@@ -152,10 +153,10 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
     """To ATTEMPT_COLUMNS."""
     return (
         sweep, attempt.key.task, attempt.key.number, attempt.eid, tracked and attempt.phase.active,
-        attempt.source, attempt.digest, attempt.phase, dump(asdict(attempt.home)), dump(asdict(attempt.resources)),
+        attempt.source, attempt.digest, attempt.phase, _home_text(attempt.home), _resources_text(attempt.resources),
         attempt.intended_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
-        attempt.nonce, dump(attempt.gpus), attempt.reason, attempt.message, attempt.failure, attempt.exit_code,
-        attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel, attempt.cancel_at, attempt.directory,
+        attempt.nonce, dump(attempt.gpus) if attempt.gpus else "[]", attempt.reason, attempt.message,
+        attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel, attempt.cancel_at, attempt.directory,
     )  # fmt: skip
 
 
@@ -170,14 +171,14 @@ def attempt(name: SweepName, row: Row) -> Attempt:
         source=source,
         digest=digest,
         phase=_PHASES[phase],
-        home=HostIdentity(**json.loads(home)),
-        resources=Resources(**json.loads(resources)),
+        home=_home(home),
+        resources=_resources(resources),
         intended_at=intended_at,
         accepted_at=accepted_at,
         started_at=started_at,
         ended_at=ended_at,
         nonce=nonce,
-        gpus=tuple(json.loads(gpus)),
+        gpus=() if gpus == "[]" else tuple(json.loads(gpus)),
         reason=reason,
         message=message,
         failure=None if failure is None else FailureClass(failure),
@@ -189,6 +190,29 @@ def attempt(name: SweepName, row: Row) -> Attempt:
         cancel_at=cancel_at,
         directory=directory,
     )
+
+
+# Thousands of attempts share a few homes and resources: each of them is written and read once.
+
+
+@lru_cache(maxsize=256)
+def _home_text(home: HostIdentity) -> str:
+    return dump(asdict(home))
+
+
+@lru_cache(maxsize=256)
+def _home(text: str) -> HostIdentity:
+    return HostIdentity(**json.loads(text))
+
+
+@lru_cache(maxsize=256)
+def _resources_text(resources: Resources) -> str:
+    return dump(asdict(resources))
+
+
+@lru_cache(maxsize=256)
+def _resources(text: str) -> Resources:
+    return Resources(**json.loads(text))
 
 
 # ---------------------------------------------------------------------------------------------- sweeps and the rest

@@ -99,7 +99,7 @@ class Store(Reader):
         NotWaiting when a task may not start, NumberTaken when the number or the eid was given before.
         """
         with self._database.transaction():
-            batch = Batch(self._database)
+            batch = Batch(self._database, attempts)
             for attempt in attempts:
                 batch.intend(attempt)
             batch.flush()
@@ -114,7 +114,7 @@ class Store(Reader):
         """
         ended = any(attempt.phase.ended for attempt, _ in pairs)
         with self._database.transaction() if ended else self._database.soft_transaction():
-            batch = Batch(self._database)
+            batch = Batch(self._database, [attempt for attempt, _ in pairs])
             for attempt, task in pairs:
                 batch.record(attempt, task, at)
             batch.flush()

@@ -154,7 +154,8 @@ class _Planner:
 
     async def _pin(self, manifest: Manifest, known: Sweep | None) -> Commit:
         spec = manifest.loaded.spec
-        if known is not None and not known.row.deleted and known.pin and identity.pin_key(spec) == identity.pin_key(known.spec):
+        settled = known is not None and not known.row.deleted
+        if settled and known is not None and known.pin and identity.pin_key(spec) == identity.pin_key(known.spec):
             return known.pin
         return self._head.commit if spec.revision is None else await self._mirror.resolve(spec.revision)
 
@@ -178,7 +179,6 @@ class _Planner:
         return self._waiting() or brake(
             sweeps=alive, deleted=self._deleted, removed_active=self._removed_active, max_tasks=max_tasks
         )
-
 
     def _waiting(self) -> str:
         """Why the removals that already wait do so, or ""."""

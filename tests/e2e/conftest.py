@@ -5,6 +5,7 @@ The oracle is never the daemon's word: tasks append a line to a log of their own
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ import pytest
 
 from reconciler.cli.telling import read_status, status_json
 from reconciler.core.errors import StoreError
+from reconciler.core.model import SweepName
 from reconciler.store import Reader
 
 GIT_ENVIRONMENT = {
@@ -44,6 +46,7 @@ class World:
         self.log = root / "tasks.log"
         self.config = root / "reconciler.yaml"
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._mounts: list[Path] = []
         self.repository.mkdir()
         self.git("init", "--quiet", "--initial-branch=main")
         self.configure(slots=slots)
@@ -130,9 +133,40 @@ class World:
         self._daemon = None
         return code
 
+    def mount(self, folder: Path, options: str) -> None:
+        """A private tmpfs; it is unmounted when the test ends."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root: it mounts a tmpfs")
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        self._mounts.append(folder)
+
     def close(self) -> None:
-        if self._daemon is not None and self._daemon.poll() is None:
-            self.stop()
+        """Nothing of it is left: no daemon, no task, no mount, no file."""
+        if self._daemon is not None:
+            self.kill()
+        deadline = time.monotonic() + 10
+        while (mine := self._processes()) and time.monotonic() < deadline:
+            for pid in mine:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for folder in reversed(self._mounts):
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _processes(self) -> list[int]:
+        """Shims are known by their claims, tasks by the folder that they were given."""
+        mine = [claim["pid"] for claim in self.claims() if claim["kind"] == "started" and _is_shim(claim)]
+        mark = f"RECONCILER_OUTPUT={self.state}/".encode()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    mine.append(int(entry.name))
+        return mine
+
+    def claims(self) -> list[dict[str, Any]]:
+        """Every start and every revocation, as it lies on the disk."""
+        return [json.loads(path.read_text()) for path in sorted(self.state.rglob("claim"))]
 
     def status(self) -> dict[str, Any]:
         """What `status -o json` says, read in this process: the start of a command takes longer than the answer."""
@@ -152,6 +186,23 @@ class World:
 
     def counts(self, name: str) -> dict[str, int]:
         return dict(self.sweep(name)["tasks"])
+
+    def tasks(self, name: str) -> dict[str, dict[str, Any]]:
+        """The parameters of each desired task of a sweep, in declared order."""
+        reader = Reader.open(self.state)
+        try:
+            return {str(task.key.task): dict(task.parameters) for task in reader.tasks(SweepName(name), limit=10_000)}
+        finally:
+            reader.close()
+
+    def directories(self, name: str) -> dict[str, str]:
+        """Where the newest attempt of each task lies."""
+        found = {}
+        for path in self.state.rglob("spec.json"):
+            spec = json.loads(path.read_text())
+            if spec.get("sweep") == name and spec["attempt"] >= found.get(spec["task"], (0, ""))[0]:
+                found[spec["task"]] = (spec["attempt"], str(path.parent))
+        return {task: directory for task, (_, directory) in found.items()}
 
     def wait(self, what: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Until it is so; the daemon's log is shown when it never is."""
@@ -173,10 +224,33 @@ class World:
         return Counter(line.rsplit(" ", 1)[0] for line in self.log.read_text().splitlines())
 
 
+def _is_shim(claim: dict[str, Any]) -> bool:
+    """Whether the process that won the claim still lives; its pid may have been given to another since."""
+    try:
+        fields = Path(f"/proc/{claim['pid']}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] != "Z" and int(fields[19]) == claim["start"]
+
+
+@contextlib.contextmanager
+def a_world(slots: int = 4) -> Iterator[World]:
+    world = World(Path(tempfile.mkdtemp(prefix="rc-")), slots=slots)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
-    root = Path(tempfile.mkdtemp(prefix="rc-"))
-    world = World(root)
-    yield world
-    world.close()
-    shutil.rmtree(root, ignore_errors=True)
+    with a_world() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[World]:
+    """One world, and a daemon that runs, for all tests of a module: each test has sweeps of its own."""
+    with a_world(slots=64) as world:
+        world.start()
+        yield world

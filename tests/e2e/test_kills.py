@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,11 +42,6 @@ def test_tasks_outlive_a_stopped_daemon_and_are_adopted(world: Any) -> None:
     assert [1, 1] == sorted(world.runs().values())
 
 
-def claims(world: Any) -> list[dict[str, Any]]:
-    found = sorted(Path(world.state).rglob("claim"))
-    return [json.loads(path.read_text()) for path in found]
-
-
 def test_a_killed_shim_is_noticed_and_its_task_runs_again_only_when_nothing_of_it_lives(world: Any) -> None:
     world.commit(
         s=world.manifest("s", "{x: [1]}", command="sleep 3", extra="  retry: {limit: 1, backoff: {duration: 1s}}\n")
@@ -56,7 +49,7 @@ def test_a_killed_shim_is_noticed_and_its_task_runs_again_only_when_nothing_of_i
     world.start()
     world.wait(lambda: world.counts("s").get("running") == 1)
 
-    os.kill(claims(world)[0]["pid"], signal.SIGKILL)
+    os.kill(world.claims()[0]["pid"], signal.SIGKILL)
     time.sleep(1)
     assert 1 == world.counts("s")["running"]
     world.succeeded("s", 1)

@@ -6,6 +6,7 @@ may reach: few requests at once, each short, read within seconds, and only GET.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _REQUESTS_MAX = 16
 _READ_TIMEOUT_S = 5.0
 _PATH_MAX = 1024
-_STOP_POLL_S = 0.1
+_LOOK_AGAIN_S = 5.0  # stopping wakes the server; it need not look often whether it is to stop
 
 Checks: TypeAlias = Callable[[], Mapping[str, bool]]
 Peer: TypeAlias = "socket.socket | tuple[bytes, socket.socket]"
@@ -77,7 +78,7 @@ class HttpServer:
             raise ReconcilerError("CannotListen", f"{self._port} is no port", hint=hint) from None
         server.set_app(self._answer)
         self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(_STOP_POLL_S,), name="http", daemon=True)
+        self._thread = threading.Thread(target=server.serve_forever, args=(_LOOK_AGAIN_S,), name="http", daemon=True)
         self._thread.start()
         return server.server_port
 
@@ -85,6 +86,7 @@ class HttpServer:
         """Stop listening; harmless when not started."""
         if self._server is None or self._thread is None:
             return
+        self._server.wake()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -134,6 +136,11 @@ class _Server(ThreadingWSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
+
+    def wake(self) -> None:
+        """No further connections: the wait for one ends at once."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Peer, client_address: object) -> None:
         if not self._free.acquire(blocking=False):

@@ -55,6 +55,16 @@ def test_an_unreachable_repository_cancels_nothing_and_is_told(running: Any) -> 
     assert "[NotFound]" not in running.run("status").stdout
 
 
+def test_a_broken_manifest_cancels_nothing_and_is_told(running: Any) -> None:
+    running.commit(a=running.manifest("a", "{x: [1]}", command=SLEEP).replace("command:", "comand:"))
+
+    running.wait(lambda: blocked(running, "Invalid", "a"))
+
+    assert "comand" in condition(running, "a", "Invalid")["message"]
+    assert (1, 1) == (active(running, "a"), active(running, "b"))
+    assert 1 == running.counts("a")["desired"]
+
+
 def test_while_a_manifest_cannot_even_be_named_none_is_deleted(running: Any) -> None:
     running.commit(a="kind: Sweep\nmetadata: [\n", b=None)
     running.wait(lambda: "[Syntax]" in running.run("status").stdout)

@@ -22,14 +22,20 @@ WALLTIME = "  resources: {walltime: 1s}\n"
 MORE_TIME = "[{class: Timeout, action: Retry, scale: {walltime: 30}}]"
 
 
+def starting(manifest: str, program: str) -> str:
+    """The manifest, with another program in place of the shell."""
+    return manifest.replace("command: [sh,", f"command: [{program},")
+
+
 @pytest.fixture(scope="module")
 def ends(shared: Any) -> Any:
     """A world in which every hostile sweep has been committed, and one that is none."""
     manifest = shared.manifest
-    absent = manifest("absent", "{x: [1]}").replace("command: [sh, -c,", "command: [no-such-program,")
+    long = f"{{x: [{'x' * 200_000}]}}"
     shared.commit(
-        absent=absent,
-        folder=absent.replace("name: absent", "name: folder").replace("no-such-program", "/"),
+        absent=starting(manifest("absent", "{x: [1]}"), "no-such-program"),
+        folder=starting(manifest("folder", "{x: [1]}"), "/"),
+        long=starting(manifest("long", long, extra="  arguments: equals\n"), "/bin/true"),
         deaf=manifest("deaf", "{x: [1]}", command=IGNORE_TERM),
         orphans=manifest("orphans", "{x: [1]}", command=LEAVE_ORPHANS),
         late=manifest("late", "{x: [1]}", command="sleep 60", extra=WALLTIME),
@@ -80,6 +86,7 @@ def test_the_harmless_one_is_not_disturbed(ends: Any) -> None:
     [
         ("absent", "it could not be started: command not found: no-such-program"),
         ("folder", "it could not be started: cannot execute /: Permission denied"),
+        ("long", "it could not be started: cannot execute /bin/true: Argument list too long"),
     ],
 )
 def test_a_command_that_cannot_be_started(ends: Any, name: str, message: str) -> None:

@@ -11,6 +11,7 @@ from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.brake import plan_id
+from reconciler.controller.steps import drive
 from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
 from reconciler.core.model import Phase, SweepName, Task, TaskKey
@@ -116,12 +117,7 @@ class Actions:
 
     async def _reset(self, name: SweepName, keys: list[TaskKey] | None) -> int:
         steps = self._store.reset(name, keys, phases=RETRIABLE, reason="RetryRequested", at=self._clock.now())
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                return int(stop.value)
-            await self._clock.sleep(0)
+        return await drive(steps, self._clock)
 
     async def _approve(self, action: Action) -> Done:
         asked = str(action.arguments.get("plan", ""))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.controller.acceptance import policy_of
 from reconciler.controller.brake import brake, plan_id
+from reconciler.controller.steps import finish
 from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, Tree
 from reconciler.core import identity
 from reconciler.core.diff import Verb
@@ -20,8 +20,6 @@ from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
 from reconciler.repository import Head, Repository, WorkingTree
 from reconciler.store import DiffSummary, Reader
-
-T = TypeVar("T")
 
 QUIET = (Verb.KEEP, Verb.LEAVE)  # what changes nothing
 
@@ -147,8 +145,8 @@ class _Planner:
         if known is None or self._reader is None:
             count = sum(1 for _ in expand(spec))
             return SweepPlan(name=name, path=manifest.path, action="create", counts={Verb.ADD: count})
-        _finish(self._reader.stage(name, enumerate(expand(spec))))
-        summary = _finish(self._reader.summarise(name, policy_of(spec, pin)))
+        finish(self._reader.stage(name, enumerate(expand(spec))))
+        summary = finish(self._reader.summarise(name, policy_of(spec, pin)))
         self._removed_active += summary.removed_active
         return _sweep_plan(name, manifest.path, "update", summary, _spec_changes(known, manifest))
 
@@ -163,9 +161,9 @@ class _Planner:
         for name, sweep in self._sweeps.items():
             if sweep.row.deleted or name in survey.sweeps or name in survey.broken_names or self._reader is None:
                 continue
-            _finish(self._reader.stage(name, ()))
+            finish(self._reader.stage(name, ()))
             policy = replace(sweep.policy, deletion=sweep.spec.deletion_policy)
-            summary = _finish(self._reader.summarise(name, policy))
+            summary = finish(self._reader.summarise(name, policy))
             self._removed_active += summary.removed_active
             self._deleted += 1
             yield _sweep_plan(name, sweep.row.path, "delete", summary, ())
@@ -208,12 +206,3 @@ def _spec_changes(known: Sweep, manifest: Manifest) -> tuple[str, ...]:
 def _name(path: str, several: tuple[object, ...]) -> str:
     names = [getattr(broken, "name", None) for broken in several]
     return next((name for name in names if name), path)
-
-
-def _finish(steps: Generator[int, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result

@@ -119,6 +119,24 @@ def test_a_mass_deletion_waits_for_approval(running: Any) -> None:
     running.wait(lambda: [active(running, name) for name in "abcd"] == [0, 0, 0, 1])
 
 
+def test_what_is_removed_while_removals_wait_waits_with_them(running: Any) -> None:
+    cancel = "  deletionPolicy: Cancel\n"
+    files = {name: running.manifest(name, "{x: [1]}", command=SLEEP, extra=cancel) for name in "abcd"}
+    running.commit(**files, e=running.manifest("e", "{x: [1]}"))
+    running.wait(lambda: all(runs_of(running, name) == 1 for name in "abcd"))
+    running.commit(a=None, b=None, c=None)
+    running.wait(lambda: blocked(running, "PruneBlocked", "a", "b", "c"))
+    plan = plan_of(running)
+
+    running.commit(d=None)
+    running.wait(lambda: blocked(running, "PruneBlocked", "d"))
+    assert [1, 1, 1, 1] == [active(running, name) for name in "abcd"]
+
+    assert 1 == running.run("approve", plan).returncode  # it is another plan now
+    assert 0 == running.run("approve", plan_of(running)).returncode
+    running.wait(lambda: [active(running, name) for name in "abcd"] == [0, 0, 0, 0])
+
+
 def test_a_mass_deletion_that_is_taken_back_goes_on_as_if_nothing_had_been(running: Any) -> None:
     files = {name: running.manifest(name, "{x: [1]}", command=SLEEP) for name in "abc"}
     running.commit(**files)

@@ -84,12 +84,17 @@ class Catalog:
         return settle(task, attempt, retry=sweep.spec.retry, desired=wanted, rerun=rerun, now=now)
 
     def refresh(self, name: SweepName) -> None:
-        """The row of this sweep has changed."""
+        """The row of this sweep has changed, or nothing of it is active any more."""
         row = self._store.sweep(name)
-        if row is None:
+        if row is None or self._is_over(row):
             self._sweeps.pop(name, None)
         else:
             self._take(row)
+
+    def _is_over(self, row: SweepRow) -> bool:
+        """Deleted, and nothing is left to be done for it."""
+        over = row.deleted and not row.frozen and not row.settling
+        return over and not any(name == row.name for name, _ in self._store.active_counts())
 
     def refresh_all(self) -> None:
         rows = self._store.sweeps()

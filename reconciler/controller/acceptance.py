@@ -62,6 +62,7 @@ class Acceptance:
         self._looked = False  # since this daemon started: its configuration may have changed, which no commit tells
         self._alone = asyncio.Lock()  # a pass and an approval both change what is desired
         self._unpinned: RepositoryError | None = None  # a revision could not be resolved in this pass
+        self._interrupted = False  # a pass or an approval ended half-way: the store could not be written, say
 
     async def run(self, repin: Collection[SweepName] = ()) -> Pass:
         """One pass. `repin`: sweeps whose commit is to be resolved anew.
@@ -69,7 +70,18 @@ class Acceptance:
         Raises RepositoryError: then nothing has changed.
         """
         async with self._alone:
-            return await self._run(repin)
+            await self._carry_on()
+            self._interrupted = True
+            done = await self._run(repin)
+            self._interrupted = False
+            return done
+
+    async def _carry_on(self) -> None:
+        """Finish what is in force and discard what is not, as after a crash: nothing of such a sweep starts before."""
+        if self._interrupted:
+            await self._drive(self._store.recover(self._clock.now()))
+            self._catalog.refresh_all()
+            self._interrupted = False
 
     async def _run(self, repin: Collection[SweepName]) -> Pass:
         known = self._store.repository()
@@ -96,13 +108,14 @@ class Acceptance:
         self, survey: Survey, head: Head, known: RepositoryRow, rewritten: bool, repin: Collection[SweepName]
     ) -> tuple[tuple[SweepName, ...], str]:
         """Put every change of the survey in force; returns the sweeps that changed, and why removals wait, or ""."""
-        sweeps = len([sweep for sweep in self._catalog.sweeps() if not sweep.row.deleted])
+        alive = sum(not sweep.row.deleted for sweep in self._catalog.sweeps())
+        pending = sum(sweep.row.deleted and sweep.row.frozen != "" for sweep in self._catalog.sweeps())
         drafts, broken = await self._drafts(survey, head, repin)
         gone = list(self._deletions(survey, head))
         prepared = [await self._prepare(draft, survey) for draft in (*drafts, *gone)]
         blocked = brake(
-            sweeps=sweeps,
-            deleted=len(gone),
+            sweeps=alive + pending,
+            deleted=len(gone) + pending,
             removed_active=sum(each.summary.removed_active for each in prepared),
             max_tasks=self._config.prune_max_tasks,
         )
@@ -110,7 +123,8 @@ class Acceptance:
             await self._commit(each, freeze=rewritten or bool(blocked))
         self._note_broken({**survey.broken, **broken})
         changed = [each.draft.name for each in prepared]
-        if known.rewritten_from is not None and not rewritten and not blocked and not known.blocked:
+        built_upon = known.rewritten_from is not None and not rewritten and head.commit != known.accepted
+        if built_upon and not blocked and not known.blocked:
             changed.extend(await self._thaw())
         return tuple(changed), blocked or known.blocked
 
@@ -183,6 +197,8 @@ class Acceptance:
     async def _commit(self, prepared: Prepared, *, freeze: bool) -> None:
         name = prepared.draft.name
         steps = self._store.commit(name, freeze=freeze and prepared.summary.removed > 0, at=self._clock.now())
+        next(steps)
+        self._catalog.refresh(name)  # it is in force: whatever starts from now on is of this generation
         accepted = await self._drive(steps)
         self._catalog.refresh(name)
         counts = {verb.value: count for verb, count in prepared.summary.counts.items() if count}
@@ -199,7 +215,10 @@ class Acceptance:
     async def approve(self) -> list[SweepName]:
         """Let every frozen removal go ahead; returns the sweeps concerned."""
         async with self._alone:
+            await self._carry_on()
+            self._interrupted = True
             released = await self._thaw()
+            self._interrupted = False
             self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
             return released
 
@@ -224,7 +243,7 @@ class Acceptance:
 
     def _note_accepted(self, known: RepositoryRow, head: Head, rewritten: bool, blocked: str) -> None:
         frozen = any(sweep.row.frozen for sweep in self._catalog.sweeps())
-        rewritten_from = known.accepted if rewritten else None
+        rewritten_from = known.accepted if rewritten else known.rewritten_from
         error = self._unpinned  # with an error noted the next poll looks at this head again
         self._store.set_repository(
             RepositoryRow(

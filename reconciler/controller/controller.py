@@ -183,8 +183,10 @@ class Controller:
         status = reporting.status_of(
             self._store, sweep, holds=holds, repository=self._store.repository(), unresolved=self._unresolved(name)
         )
-        if self._store.set_status(name, status.conditions, reporting.holds_json(holds)):
+        told = self._store.set_status(name, status.conditions, reporting.holds_json(holds))
+        if told or sweep.row.deleted:
             self._catalog.refresh(name)
+        if told:
             log.info("sweep", extra={"sweep": name, "summary": status.summary})
         self.publish()
 

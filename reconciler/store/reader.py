@@ -91,10 +91,11 @@ class Reader:
         return RepositoryRow() if row is None else rows.repository(row)
 
     def sweeps(self) -> list[SweepRow]:
-        """All sweeps by name; deleted ones only while they have active tasks."""
+        """All sweeps by name; deleted ones only while they have active tasks, or their removal waits for approval."""
         sql = f"""
-            SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0 AND (deleted = 0 OR settling = 1 OR EXISTS (
-                SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)) ORDER BY name
+            SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0 AND (
+                deleted = 0 OR frozen <> '' OR settling = 1
+                OR EXISTS (SELECT 1 FROM attempts WHERE sweep = sweeps.id AND open = 1)) ORDER BY name
         """
         return [rows.sweep(row) for row in self._database.rows(sql)]
 

@@ -1,0 +1,200 @@
+"""The repository pass, on a real repository and a real store: what stays frozen, and what a pass half done leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+from git_repository import GitRepository, mirror_of
+from virtual_clock import VirtualClock
+
+from reconciler.catalog import Catalog
+from reconciler.controller.acceptance import Acceptance
+from reconciler.core.errors import RepositoryError, StoreError
+from reconciler.core.model import InstanceId, SweepName
+from reconciler.core.settings import Config, RepositoryConfig
+from reconciler.store import Accepted, Store
+from reconciler.store.database import Database
+
+S = SweepName("s")
+
+
+class HastyClock(VirtualClock):
+    """Nobody waits; `meanwhile` is what others do while a pass gives way to them."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        if self.meanwhile is not None:
+            self.meanwhile()
+
+
+class FragileStore(Store):
+    """Fails `commits` times in the middle of a commit, after the generation has come in force."""
+
+    commits = 0
+
+    def commit(self, name: SweepName, *, freeze: bool, at: float) -> Generator[int, None, Accepted]:
+        steps = super().commit(name, freeze=freeze, at=at)
+        yield next(steps)
+        if self.commits:
+            self.commits -= 1
+            raise StoreError("DiskFull", "no room")
+        return (yield from steps)
+
+
+class Lab:
+    """A repository, a store, and passes from the one to the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.origin = GitRepository(folder / "origin")
+        self.clock = HastyClock()
+        self.folder = folder
+        Store.create(folder / "state", instance=InstanceId("aaaa"), at=0.0).close()
+        self.store = FragileStore(Database.writable(folder / "state"))
+        self.restart()
+
+    def restart(self) -> None:
+        """As a new daemon would begin."""
+        self.catalog = Catalog(self.store)
+        mirror = mirror_of(self.origin.directory, self.folder)
+        repository = RepositoryConfig(url=str(self.origin.directory))
+        config = Config(
+            file=None, repository=repository, sources=(), state_dir=str(self.folder / "state"), results_dir="/r"
+        )
+        self.acceptance = Acceptance(self.store, self.catalog, mirror, config, self.clock)
+
+    def commit(self, *options: str, **sweeps: str | None) -> None:
+        """Manifests by name, each with its parameters; None takes it away."""
+        for name, parameters in sweeps.items():
+            path = f"sweeps.d/{name}.yaml"
+            if parameters is None:
+                (self.origin.directory / path).unlink()
+                continue
+            spec = f"spec: {{command: [x], parameters: {parameters}}}"
+            self.origin.write(
+                path, f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {name}}}\n{spec}\n"
+            )
+        self.origin.commit(None, *options)
+
+    def desired(self, name: str = "s") -> int:
+        return sum(self.store.counts(SweepName(name)).values())
+
+    def may_start(self, name: str = "s") -> int:
+        return len(self.store.heads(SweepName(name), limit=100, now=self.clock.now()))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path)
+    yield lab
+    lab.store.close()
+
+
+async def rewritten(lab: Lab) -> None:
+    """A history that was rewritten, and takes two points away."""
+    lab.commit(s="{x: [1]}")
+    lab.commit(s="{x: [1, 2, 3]}")
+    await lab.acceptance.run()
+    lab.commit("--amend", s="{x: [1]}")
+    await lab.acceptance.run()
+
+
+async def test_what_a_rewritten_history_removes_stays_frozen_though_git_was_away_for_a_moment(lab: Lab) -> None:
+    await rewritten(lab)
+    away = lab.origin.directory.rename(lab.folder / "away")
+    with pytest.raises(RepositoryError):
+        await lab.acceptance.run()
+    away.rename(lab.origin.directory)
+
+    await lab.acceptance.run()
+
+    assert ((3, 1), True) == ((lab.desired(), lab.may_start()), bool(lab.catalog.get(S).row.frozen))
+
+
+async def test_what_a_rewritten_history_removes_stays_frozen_over_a_restart(lab: Lab) -> None:
+    await rewritten(lab)
+    lab.restart()
+
+    await lab.acceptance.run()
+
+    assert (3, 1) == (lab.desired(), lab.may_start())
+
+
+async def test_the_next_commit_upon_a_rewritten_history_thaws_after_a_restart_too(lab: Lab) -> None:
+    await rewritten(lab)
+    lab.restart()
+    await lab.acceptance.run()
+
+    lab.commit()
+    await lab.acceptance.run()
+
+    assert (1, 1) == (lab.desired(), lab.may_start())
+
+
+async def test_a_pass_that_the_store_interrupted_is_carried_on_by_the_next_one(lab: Lab) -> None:
+    lab.commit(s="{x: [1, 2]}")
+    await lab.acceptance.run()
+    lab.commit(s="{x: [2, 3]}")
+    lab.store.commits = 1
+    with pytest.raises(StoreError):
+        await lab.acceptance.run()
+    assert 0 == lab.may_start()
+
+    await lab.acceptance.run()
+
+    assert (2, False) == (lab.may_start(), lab.store.sweep(S).settling)
+    assert lab.store.sweep(S).policy == lab.catalog.get(S).policy
+
+
+async def test_others_never_see_a_generation_in_force_with_an_older_spec(lab: Lab) -> None:
+    seen: list[bool] = []
+
+    def look() -> None:
+        for name in ("s", "t"):
+            row, known = lab.store.sweep(SweepName(name)), lab.catalog.get(SweepName(name))
+            if row is not None:
+                seen.append(known is not None and known.row.generation == row.generation)
+
+    lab.clock.meanwhile = look
+    for values in ("[1]", "[1, 2]", "[2, 3]"):
+        lab.commit(s=f"{{x: {values}}}", t=f"{{y: {values}}}")
+        await lab.acceptance.run()
+
+    assert {True} == set(seen)
+
+
+async def test_a_mass_removal_that_was_interrupted_still_waits_for_a_word(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    lab.commit(a=None, b=None)
+    lab.store.commits = 1
+    with pytest.raises(StoreError):
+        await lab.acceptance.run()
+
+    await lab.acceptance.run()
+
+    assert [True, True] == [bool(lab.catalog.get(SweepName(name)).row.frozen) for name in ("a", "b")]
+
+
+async def test_a_frozen_removal_can_still_be_approved_after_a_restart(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    lab.commit(a=None, b=None)
+    await lab.acceptance.run()
+    lab.restart()
+
+    released = await lab.acceptance.approve()
+
+    assert (["a", "b"], 0) == (sorted(released), lab.desired("a") + lab.desired("b"))
+
+
+async def test_a_deleted_sweep_of_which_nothing_is_left_is_forgotten(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    lab.commit(a=None)
+
+    await lab.acceptance.run()
+
+    assert ["b", "c"] == sorted(sweep.name for sweep in lab.catalog.sweeps())

@@ -11,8 +11,9 @@ A question that gets no answer finds the source down, as does being fenced; whoe
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.clock import Clock
@@ -21,7 +22,7 @@ from reconciler.core.model import Commit, Eid, InstanceId, Instant
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Exchange, Found, Hello, Probe, Reply, Request, probe_from_json
 from reconciler.dialects.base import Dialect
-from reconciler.links.base import Link, Session
+from reconciler.links.base import Link, Ruler, Session
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Source:
         self._link = link
         self._clock = clock
         self._session: Session | None = None
+        self._ruler = Ruler(daemon=secrets.token_hex(8))
         self._state = SourceState(up=False, reason="NotConnected", message="", hello=None, since=clock.now())
 
     @property
@@ -62,18 +64,20 @@ class Source:
     async def connect(self) -> Hello:
         """Open a new session; an earlier one is closed first, so that it cannot be told things any more.
 
-        Raises NotSent, NoReply, Refused (the root belongs to another instance) or Garbled.
+        Raises NotSent, NoReply, Refused (the root belongs to another instance), Fenced (another daemon has ruled it
+        since) or Garbled.
         """
         await self.aclose()
         config = self.config
         try:
             session = await self._link.open(
-                instance=self._instance, root=config.root, slots=config.slots, gpus=config.gpus
+                instance=self._instance, root=config.root, slots=config.slots, gpus=config.gpus, ruler=self._ruler
             )
         except ReconcilerError as error:
             self._down(error)
             raise
         self._session = session
+        self._ruler = replace(self._ruler, after=session.hello.epoch)
         self._state = SourceState(up=True, reason="Connected", message="", hello=session.hello, since=self._clock.now())
         return session.hello
 

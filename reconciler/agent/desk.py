@@ -51,10 +51,13 @@ class Desk:
     # ------------------------------------------------------------------------------------------ requests
 
     def start(self, specs: List[Spec]) -> Object:
-        """What becomes of each; those accepted wait for a slot."""
+        """What becomes of each; those accepted wait for a slot. One that cannot be read is left out, as by `inspect`."""
         outcomes: Object = {}
         for spec in specs:
-            outcomes[spec.eid] = self._start(spec)
+            try:
+                outcomes[spec.eid] = self._start(spec)
+            except OSError:
+                continue
         return outcomes
 
     def inspect(self, eids: List[str]) -> Object:
@@ -253,11 +256,11 @@ class Desk:
 
     def _cancel(self, eid: str, grace_s: float) -> str:
         self.pool.drop(eid)
-        self.watch.drop(eid)
         directory = self.root.attempt(eid)
         if not os.path.lexists(directory + "/claim"):
             make_folder(directory)
             if win(directory + "/claim", shapes.dumps(self.root.claim_base("revoked"))):
+                self.watch.drop(eid)
                 return "revoked"
         sight = look(self.root, eid)
         claim = sight.claim

@@ -194,11 +194,7 @@ class Agent:
         if desk is None:
             raise Refusal("BadRequest", "the first request must be hello")
         if op in MUTATIONS and (body.get("epoch") != desk.root.epoch or desk.root.fenced()):
-            raise Refusal(
-                "Fenced",
-                "a newer daemon rules the root %s" % desk.root.path,
-                "is another daemon running for this state?",
-            )
+            raise desk.root.fencing()
         if op == "worktree":
             return self._worktree(desk, body)
         operation = self._operations.get(str(op))
@@ -214,7 +210,7 @@ class Agent:
             raise Refusal("BadRequest", "the root is not an absolute path: %r" % path)
         try:
             root = Root(os.path.normpath(path), shapes.text(body, "instance"))
-            root.win_epoch()
+            root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"))
             desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
             desk.take_over(time.time())
         except OSError as error:

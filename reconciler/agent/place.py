@@ -50,11 +50,18 @@ class Root:
             "epoch": self.epoch,
         }
 
-    def win_epoch(self) -> None:
-        """Become the ruling agent: take the number after the highest, and drop those below it."""
+    def win_epoch(self, daemon: str, after: int) -> None:
+        """Become the ruling agent: take the number after the highest, and drop those below it.
+
+        after: the last epoch that this daemon has won, 0 if none. Raises Refusal when another has won one since: who
+        was frozen, or cut off, must not take back what somebody has taken over.
+        """
         while True:
             number = max([0, *self._epochs()]) + 1
-            won = win("%s/epoch/%d" % (self.path, number), json.dumps(dict(self.claim_base("epoch"), pid=os.getpid())))
+            if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon):
+                raise self.fencing()
+            claim = dict(self.claim_base("epoch"), pid=os.getpid(), daemon=daemon)
+            won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim))
             # An epoch below the highest can be won when its file was dropped meanwhile: it rules nothing.
             if won and max(self._epochs()) == number:
                 break
@@ -62,6 +69,22 @@ class Root:
         for old in self._epochs():
             if old < number:
                 unlink("%s/epoch/%d" % (self.path, old))
+
+    def fencing(self) -> Refusal:
+        """What a daemon is told that does not rule here any more."""
+        return Refusal(
+            "Fenced",
+            "a newer daemon rules the root %s" % self.path,
+            "two copies of one state? stop one of the daemons; to let this one rule again, restart it",
+        )
+
+    def _winner(self, number: int) -> Optional[str]:
+        """The daemon that won an epoch; None when it is dropped already, and so there is a newer one."""
+        try:
+            with open("%s/epoch/%d" % (self.path, number), encoding="utf-8") as file:
+                return str(json.load(file).get("daemon", ""))
+        except FileNotFoundError:
+            return None
 
     def fenced(self) -> bool:
         """True when a newer agent rules this root. Not cached: folder times are too coarse to tell."""

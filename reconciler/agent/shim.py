@@ -200,16 +200,18 @@ class Shim:
     def _publish(self, record: Object) -> None:
         """Put the record in place, then the hint that it is there; the lock is still held."""
         data = json.dumps(record).encode("ascii")
+        try:
+            os.rmdir(
+                self.folders.checkpoint
+            )  # nothing was kept there; once the record tells the end it is the next one's
+        except OSError:
+            pass
         os.pwrite(self.record_fd, data.ljust(RECORD_BYTES), 0)
         path = self.directory + "/exit.json"
         os.rename(self.record_path, path)
         try:
             os.link(path, "%s/%s" % (self.root.outbox, self.spec.eid))
         except OSError:  # a full disk, or it is there: only a hint
-            pass
-        try:
-            os.rmdir(self.folders.checkpoint)  # nothing was kept there
-        except OSError:
             pass
 
     def _release(self) -> None:

@@ -7,7 +7,8 @@
 
 Operations:
 
-    hello     {instance, root, slots, gpus}      → Hello; wins the next epoch; must be the first request
+    hello     {instance, root, slots, gpus, daemon, after} → Hello; wins the next epoch, unless another daemon has won
+                                                   one beyond `after`; must be the first request
     start     {attempts: [AttemptSpec]}          → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides
     inspect   {eids}                             → {"found": {eid: Found}}; from then on these are watched
     cancel    {eids, grace_s}                    → {"outcomes": {eid: CancelOutcome}}; revokes, or signals by the shim

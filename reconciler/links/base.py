@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.model import InstanceId
 from reconciler.core.wire import Found, Hello, Reply, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruler:
+    """Who asks to rule a root: one daemon, from start to end, and the last epoch that it has won there (0: none).
+
+    With an epoch won, it is refused when another has won one since: who was frozen or cut off takes nothing back.
+    """
+
+    daemon: str = ""
+    after: int = 0
+
+
+NEWCOMER = Ruler()  # has never ruled here
 
 
 class Session(Protocol):
@@ -30,7 +45,10 @@ class Session(Protocol):
 class Link(Protocol):
     """How to reach one source. `open` starts the agent, says hello and wins an epoch.
 
-    It raises NotSent when the source cannot be reached, Refused when the root belongs to another instance.
+    It raises NotSent when the source cannot be reached, Refused when the root belongs to another instance, Fenced when
+    another daemon rules it now.
     """
 
-    async def open(self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...]) -> Session: ...
+    async def open(
+        self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...], ruler: Ruler = NEWCOMER
+    ) -> Session: ...

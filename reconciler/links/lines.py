@@ -14,6 +14,7 @@ from typing import Protocol
 from reconciler.core.errors import Garbled, LinkError, NoReply, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Json
 from reconciler.core.wire import PAGE, Found, Hello, Reply, Request, error_from_json, hello_from_json, page_from_json
+from reconciler.links.base import Ruler
 
 READ_BYTES = 1 << 18
 MAX_LINE_BYTES = 1 << 26
@@ -47,7 +48,15 @@ class LineSession:
         self._reading: asyncio.Task[None] | None = None
 
     async def begin(
-        self, text: bytes, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...], timeout_s: float
+        self,
+        text: bytes,
+        *,
+        instance: InstanceId,
+        root: str,
+        slots: int,
+        gpus: tuple[int, ...],
+        ruler: Ruler,
+        timeout_s: float,
     ) -> None:
         """Send the agent's text and say hello. Raises as `Link.open`; close the session then."""
         self._reading = asyncio.ensure_future(self._read())
@@ -57,6 +66,7 @@ class LineSession:
         except (OSError, TimeoutError):
             raise await self._not_started() from None
         body: dict[str, Json] = {"instance": instance, "root": root, "slots": slots, "gpus": list(gpus)}
+        body |= {"daemon": ruler.daemon, "after": ruler.after}
         try:
             reply = await self.ask(Request(op="hello", body=body, timeout_s=timeout_s))
         except LinkError:  # nothing was asked of the source yet, so nothing can have happened

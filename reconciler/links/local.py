@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from reconciler.core.errors import NotSent
 from reconciler.core.model import InstanceId
+from reconciler.links.base import NEWCOMER, Ruler
 from reconciler.links.bundle import OPTIONS, agent_text, starter
 from reconciler.links.lines import LineSession
 
@@ -29,7 +30,9 @@ class LocalLink:
     python: str = sys.executable
     open_timeout_s: float = OPEN_TIMEOUT_S
 
-    async def open(self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...]) -> LineSession:
+    async def open(
+        self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...], ruler: Ruler = NEWCOMER
+    ) -> LineSession:
         """See `Link.open`."""
         try:
             process = await asyncio.create_subprocess_exec(
@@ -49,7 +52,13 @@ class LocalLink:
         session = LineSession(Child(process))
         try:
             await session.begin(
-                agent_text(), instance=instance, root=root, slots=slots, gpus=gpus, timeout_s=self.open_timeout_s
+                agent_text(),
+                instance=instance,
+                root=root,
+                slots=slots,
+                gpus=gpus,
+                ruler=ruler,
+                timeout_s=self.open_timeout_s,
             )
         except BaseException:
             await session.aclose()

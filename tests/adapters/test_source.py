@@ -12,6 +12,7 @@ from reconciler.core.model import Eid, HostIdentity, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Found, Hello, Reply, Request
 from reconciler.dialects.process import ProcessDialect
+from reconciler.links.base import NEWCOMER, Ruler
 from reconciler.source import Source, forget, next_delay, worktree
 
 EID = Eid("gaaaabcdefghijk")
@@ -71,8 +72,12 @@ class ScriptedSession:
 class ScriptedLink:
     def __init__(self, *sessions: ScriptedSession | Exception) -> None:
         self.sessions = list(sessions)
+        self.rulers: list[Ruler] = []
 
-    async def open(self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...]) -> ScriptedSession:
+    async def open(
+        self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...], ruler: Ruler = NEWCOMER
+    ) -> ScriptedSession:
+        self.rulers.append(ruler)
         session = self.sessions.pop(0)
         if isinstance(session, Exception):
             raise session
@@ -166,3 +171,14 @@ async def test_connecting_again_closes_the_session_before():
 @pytest.mark.parametrize(("failures", "delay_s"), [(1, 1.0), (2, 2.0), (3, 4.0), (7, 60.0), (10_000, 60.0)])
 def test_the_wait_before_connecting_again_doubles_up_to_a_minute(failures, delay_s):
     assert next_delay(failures) == delay_s
+
+
+async def test_a_source_says_at_each_session_which_epoch_it_has_ruled_last():
+    laptop, _ = source(ScriptedSession([]), ScriptedSession([]))
+    link = laptop._link
+
+    await laptop.connect()
+    await laptop.connect()
+
+    assert [0, HELLO.epoch] == [ruler.after for ruler in link.rulers]
+    assert 1 == len({ruler.daemon for ruler in link.rulers})

@@ -21,7 +21,7 @@ from reconciler.core.model import Eid, InstanceId
 from reconciler.core.wire import AttemptSpec, Found, Lock, StartOutcome
 from reconciler.dialects.base import Dialect
 from reconciler.dialects.process import ProcessDialect
-from reconciler.links.base import Link, Session
+from reconciler.links.base import NEWCOMER, Link, Ruler, Session
 from reconciler.links.local import LocalLink
 from reconciler.source import acknowledge, forget, worktree
 
@@ -112,8 +112,12 @@ class Site:
         self._visits: list[Visit] = []
         self._numbers = itertools.count(1)
 
-    async def open(self, *, instance: str = "aaaa", slots: int = 2, gpus: tuple[int, ...] = ()) -> Visit:
-        session = await self.link.open(instance=InstanceId(instance), root=str(self.root), slots=slots, gpus=gpus)
+    async def open(
+        self, *, instance: str = "aaaa", slots: int = 2, gpus: tuple[int, ...] = (), ruler: Ruler = NEWCOMER
+    ) -> Visit:
+        session = await self.link.open(
+            instance=InstanceId(instance), root=str(self.root), slots=slots, gpus=gpus, ruler=ruler
+        )
         visit = Visit(self, session)
         self._visits.append(visit)
         return visit

@@ -226,6 +226,17 @@ async def test_a_task_without_a_shim_is_cancelled_and_killed_if_it_does_not_hear
     assert (found.exit, alive(pid)) == (None, False)
 
 
+async def test_asking_again_does_not_lengthen_the_grace_of_a_task_without_a_shim(site):
+    visit = await site.open()
+    spec, pid = await orphan(site, visit, STUBBORN)
+    await visit.told(spec.eid, lambda found: found.lock is Lock.HELD)
+
+    async with asyncio.timeout(10):
+        while alive(pid):
+            await visit.ask(type(site.dialect)(grace_s=1).cancel([spec.eid]))
+            await asyncio.sleep(0.2)
+
+
 async def test_the_walltime_of_a_task_without_a_shim_is_kept(site):
     visit = await site.open()
     spec, pid = await orphan(site, visit, walltime_s=1)

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.core.errors import Fenced, Refused
 from reconciler.core.wire import CancelOutcome, ClaimKind, Lock, StartOutcome
+from reconciler.links.base import Ruler
 
 
 async def test_two_hundred_tasks_run_exactly_once_each(site):
@@ -139,6 +140,37 @@ async def test_an_agent_of_an_older_epoch_may_change_nothing_any_more(site):
 
     assert (await old.inspect(spec.eid))[spec.eid].claim is None
     assert await new.start(spec) == {spec.eid: StartOutcome.ACCEPTED}
+
+
+async def test_a_daemon_that_was_cut_off_takes_nothing_back_from_a_newer_one(site):
+    old = await site.open(ruler=Ruler(daemon="old"))
+    epoch = old.session.hello.epoch
+    await old.aclose()
+    new = await site.open(ruler=Ruler(daemon="new"))
+
+    with pytest.raises(Fenced):
+        await site.open(ruler=Ruler(daemon="old", after=epoch))
+
+    spec = site.spec("true")
+    assert await new.start(spec) == {spec.eid: StartOutcome.ACCEPTED}
+
+
+@pytest.mark.parametrize(
+    "ruler", [Ruler(daemon="old", after=1), Ruler(daemon="other"), Ruler()], ids=["it ruled last", "just started", "-"]
+)
+async def test_a_daemon_rules_if_nobody_else_has_ruled_since_or_it_has_just_started(site, ruler):
+    for _ in range(2):  # the second answer may never have reached it
+        await (await site.open(ruler=Ruler(daemon="old", after=0))).aclose()
+
+    assert (await site.open(ruler=ruler)).session.hello.epoch == 3
+
+
+async def test_an_attempt_that_cannot_be_read_keeps_no_other_from_starting(site):
+    visit = await site.open()
+    bad, good = site.spec("true"), site.spec("true")
+    (site.root / "attempts" / bad.eid[-2:] / bad.eid / "claim").mkdir(parents=True)
+
+    assert await visit.start(bad, good) == {good.eid: StartOutcome.ACCEPTED}
 
 
 async def test_what_waits_in_the_queue_of_a_fenced_agent_never_starts(site):

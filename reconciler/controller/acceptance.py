@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.controller.brake import brake
+from reconciler.controller.steps import drive
 from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
 from reconciler.core import identity
 from reconciler.core.diff import DiffPolicy
@@ -28,8 +28,6 @@ from reconciler.repository import Head, Repository
 from reconciler.store import DiffSummary, Draft, Event, RepositoryRow, Store
 
 log = logging.getLogger("reconciler.repository")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ class Acceptance:
     async def _carry_on(self) -> None:
         """Finish what is in force and discard what is not, as after a crash: nothing of such a sweep starts before."""
         if self._interrupted:
-            await self._drive(self._store.recover(self._clock.now()))
+            await drive(self._store.recover(self._clock.now()), self._clock)
             self._catalog.refresh_all()
             self._interrupted = False
 
@@ -191,15 +189,15 @@ class Acceptance:
         manifest = survey.sweeps.get(draft.name)
         deleted = draft.policy.deletion is not None or manifest is None
         points: Iterable[Point] = () if deleted or manifest is None else expand(manifest.loaded.spec)
-        await self._drive(self._store.stage(draft.name, enumerate(points)))
-        return Prepared(draft=draft, summary=await self._drive(self._store.prepare(draft)))
+        await drive(self._store.stage(draft.name, enumerate(points)), self._clock)
+        return Prepared(draft=draft, summary=await drive(self._store.prepare(draft), self._clock))
 
     async def _commit(self, prepared: Prepared, *, freeze: bool) -> None:
         name = prepared.draft.name
         steps = self._store.commit(name, freeze=freeze and prepared.summary.removed > 0, at=self._clock.now())
         next(steps)
         self._catalog.refresh(name)  # it is in force: whatever starts from now on is of this generation
-        accepted = await self._drive(steps)
+        accepted = await drive(steps, self._clock)
         self._catalog.refresh(name)
         counts = {verb.value: count for verb, count in prepared.summary.counts.items() if count}
         log.info("sweep accepted", extra={"sweep": name, "generation": accepted.generation, **counts})
@@ -208,7 +206,7 @@ class Acceptance:
         """The rewritten history has become the history: what waited for that goes on."""
         thawed = [sweep.name for sweep in self._catalog.sweeps() if sweep.row.frozen]
         for name in thawed:
-            await self._drive(self._store.release_frozen(name, self._clock.now()))
+            await drive(self._store.release_frozen(name, self._clock.now()), self._clock)
             self._catalog.refresh(name)
         return thawed
 
@@ -221,16 +219,6 @@ class Acceptance:
             self._interrupted = False
             self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
             return released
-
-    async def _drive(self, steps: Generator[int, None, T]) -> T:
-        """Run bulk work step by step, so that everything else goes on meanwhile."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            await self._clock.sleep(0)
 
     async def _keep(self, head: Head) -> None:
         pins = {sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None}

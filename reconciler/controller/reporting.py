@@ -103,6 +103,7 @@ def sweep_snapshot(reader: Reader, sweep: Sweep) -> SweepSnapshot:
         generation=sweep.row.generation,
         desired=sum(counts.values()),
         tasks=tasks,
+        finished=reader.endings(sweep.name),
         created_at=sweep.row.created_at,
     )
 

@@ -6,12 +6,13 @@ task in a batch see each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.core.diff import Standing, Verb, decide
 from reconciler.core.errors import StoreError
-from reconciler.core.model import Attempt, AttemptKey, Eid, Instant, Phase, SweepName, Task, TaskId, TaskKey
+from reconciler.core.model import Attempt, AttemptKey, Eid, Instant, Phase, SourceName, SweepName, Task, TaskId, TaskKey
 from reconciler.store import rows
 from reconciler.store.database import Cell, Database, pages, places
 from reconciler.store.events import write_events
@@ -29,7 +30,10 @@ _UPDATE = f"{_INSERT} ON CONFLICT (sweep, task, number) DO UPDATE SET " + ",".jo
     f"{column} = excluded.{column}" for column in _COLUMNS[4:]
 )
 
-
+_ENDED = (
+    "INSERT INTO endings (sweep, source, phase, n) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (sweep, source, phase) DO UPDATE SET n = n + excluded.n"
+)
 _OPEN = """
     SELECT s.name, a.task, a.number, a.cancel FROM attempts a JOIN sweeps s ON s.id = a.sweep
     WHERE a.eid = ? AND a.open = 1
@@ -49,6 +53,7 @@ class Batch:
         self._taken: set[Eid] = set()
         self._inserted: list[tuple[Cell, ...]] = []
         self._updated: list[tuple[Cell, ...]] = []
+        self._endings: Counter[tuple[int, SourceName, Phase]] = Counter()
         self._events: list[tuple[Instant, Event]] = []
         self._read(attempts)
 
@@ -96,6 +101,8 @@ class Batch:
             after = after._replace(succeeded=rows.with_digest(after.succeeded, attempt.digest))
         self._save(key, row, self._judged(sweep, after))
         if stored is None or stored.phase is not attempt.phase:
+            if attempt.phase.ended:
+                self._endings[sweep.id, attempt.source, attempt.phase] += 1
             reason = attempt.reason or attempt.phase.value.capitalize()
             self._note(attempt, reason, attempt.message or attempt.phase.value, at)
 
@@ -132,6 +139,7 @@ class Batch:
         """To be called once, at the end."""
         self._database.many(_INSERT, self._inserted)
         self._database.many(_UPDATE, self._updated)
+        self._database.many(_ENDED, [(*key, n) for key, n in self._endings.items()])
         self._ledger.flush()
         for at in sorted({at for at, _ in self._events}):
             write_events(self._database, [event for when, event in self._events if when == at], at)

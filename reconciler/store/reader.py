@@ -138,6 +138,13 @@ class Reader:
         found = self._database.rows(COUNTS, (self._of(name)[0],))
         return {(SourceName(source) if source else None, Phase(phase)): n for source, phase, n in found if n}
 
+    def endings(self, name: SweepName) -> Mapping[tuple[SourceName, Phase], int]:
+        """How many attempts of a sweep have ended, by source and phase, since the store exists; only ever grows."""
+        sql = "SELECT source, phase, n FROM endings WHERE sweep = ?"
+        return {
+            (SourceName(source), Phase(phase)): n for source, phase, n in self._database.rows(sql, (self._of(name)[0],))
+        }
+
     def active_counts(self) -> Mapping[tuple[SweepName, SourceName], int]:
         """Active tasks per sweep and source, also those no longer desired (they take a slot); only non-zero ones."""
         sql = """

@@ -156,7 +156,8 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
         attempt.source, attempt.digest, attempt.phase, _home_text(attempt.home), _resources_text(attempt.resources),
         attempt.intended_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
         attempt.nonce, dump(attempt.gpus) if attempt.gpus else "[]", attempt.reason, attempt.message,
-        attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel, attempt.cancel_at, attempt.directory,
+        attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel,
+        attempt.cancel_at, attempt.directory,
     )  # fmt: skip
 
 

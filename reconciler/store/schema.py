@@ -10,6 +10,7 @@ Four orders make the store quick, each written by appending or in proportion to 
 `tasks.added` is the generation that brought the row: one beyond `sweeps.generation` is invisible until that flips.
 `changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force;
 `moves` is the like for tasks of which only the ordinal changes.
+`endings` counts the ends of attempts, and only ever grows.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
 """
@@ -83,6 +84,10 @@ CREATE TABLE heads (
 CREATE TABLE counters (
     sweep INTEGER NOT NULL, source TEXT NOT NULL, phase TEXT NOT NULL, standing TEXT NOT NULL, n INTEGER NOT NULL,
     PRIMARY KEY (sweep, source, phase, standing)
+) WITHOUT ROWID;
+CREATE TABLE endings (
+    sweep INTEGER NOT NULL, source TEXT NOT NULL, phase TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (sweep, source, phase)
 ) WITHOUT ROWID;
 CREATE TABLE changes (
     sweep INTEGER NOT NULL, task TEXT NOT NULL, wanted INTEGER NOT NULL, ordinal INTEGER,

@@ -99,8 +99,8 @@ def _of_tasks(rows: Iterable[_Row]) -> Iterator[Metric]:
     desired = _labelled("sweep_desired_tasks", "Tasks that the manifest asks for.", "sweep")
     tasks = _labelled("sweep_tasks", "Tasks observed, by source and state.", "sweep", "source", "state")
     finished = CounterMetricFamily(
-        "reconciler_tasks_finished",
-        "Tasks that reached an end, by result.",
+        "reconciler_attempts_finished",
+        "Attempts that have ended, by result.",
         labels=["sweep", "source", "result"],
     )
     for row in rows:

@@ -17,7 +17,7 @@ class SweepSnapshot:
     """One sweep, as of the last pass.
 
     tasks      (source, phase) → tasks; waiting tasks have no source: use "" for it
-    finished   (source, phase) → tasks that reached this end since the store exists; only ever grows
+    finished   (source, phase) → attempts that ended so since the store exists; only ever grows
     """
 
     name: SweepName

@@ -50,6 +50,19 @@ def test_an_intended_task_is_queued_on_its_source(lab):
     assert [attempt] == lab.store.open_attempts(LAPTOP)
 
 
+def test_the_ends_of_attempts_are_counted_once_and_stay_counted(lab):
+    lab.accept([1])
+    (attempt,) = lab.start()
+    ended = replace(attempt, phase=Phase.FAILED, ended_at=1.0)
+    task = replace(lab.number(1), phase=Phase.FAILED)
+
+    lab.store.record([(ended, task)], lab.now)
+    lab.store.record([(ended, task)], lab.now)
+    reset(lab)
+
+    assert {(LAPTOP, Phase.FAILED): 1} == lab.store.endings(SWEEP)
+
+
 def test_an_attempt_comes_back_as_it_was_saved(lab):
     lab.accept([1])
     (attempt,) = lab.start()

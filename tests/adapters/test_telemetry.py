@@ -115,10 +115,10 @@ def test_all_states_of_each_source_that_a_sweep_uses_are_told(telemetry):
     assert expected == tasks
 
 
-def test_finished_tasks_come_from_the_snapshot_so_that_restarts_lose_none(telemetry):
+def test_finished_attempts_come_from_the_snapshot_so_that_restarts_lose_none(telemetry):
     telemetry.publish(BUSY)
 
-    finished = samples(telemetry, "tasks_finished_total")
+    finished = samples(telemetry, "attempts_finished_total")
 
     assert (4, 5, 0) == (
         finished[("failed", "laptop", "mnist")],
@@ -160,7 +160,7 @@ def test_beyond_the_limit_sweeps_are_summed_up_and_the_active_keep_their_own(tel
     assert 201 == len(desired)
     assert {("active",), ("idle-299",), ("_other",)} <= set(desired)
     assert (1010, {(): 101}) == (desired[("_other",)], samples(telemetry, "metrics_sweeps_limited"))
-    assert 202 == samples(telemetry, "tasks_finished_total")[("succeeded", "s", "_other")]
+    assert 202 == samples(telemetry, "attempts_finished_total")[("succeeded", "s", "_other")]
 
 
 def test_the_page_is_bounded_however_many_sweeps_there_are(telemetry):

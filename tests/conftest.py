@@ -45,6 +45,8 @@ def repository_root() -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
+        pytest.skip("needs root: it mounts a file system of its own")
     programs = real_programs()
     for marker in item.iter_markers("real"):
         (package,) = marker.args

@@ -134,7 +134,7 @@ class World:
         return code
 
     def mount(self, folder: Path, options: str) -> None:
-        """A private tmpfs; it is unmounted when the test ends. The test is marked `root`."""
+        """A private tmpfs; it is unmounted when the test ends. The test is marked `mounts`."""
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
         self._mounts.append(folder)

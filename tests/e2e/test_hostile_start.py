@@ -87,7 +87,7 @@ def test_a_port_in_use(world: Any) -> None:
     assert (1, message, "hint: set http.listen to another port, or to port 0 for any free one") == told_it
 
 
-@pytest.mark.root
+@pytest.mark.mounts
 def test_a_full_disk(world: Any) -> None:
     world.mount(world.state, "size=64k")
     world.commit(s=world.manifest("s", "{x: [1]}"))
@@ -96,7 +96,7 @@ def test_a_full_disk(world: Any) -> None:
     assert (1, message, "hint: free space where state.dir lies; nothing new starts until then") == told(world)
 
 
-@pytest.mark.root
+@pytest.mark.mounts
 def test_a_read_only_state_directory(world: Any) -> None:
     world.mount(world.state, "size=1m,ro")
 
@@ -204,7 +204,7 @@ def test_any_kind_of_local_repository_is_served(world: Any, place: Callable[[Any
     assert 1 == world.counts("s")["succeeded"]
 
 
-@pytest.mark.root
+@pytest.mark.mounts
 def test_a_disk_that_runs_full_and_is_freed_again(world: Any) -> None:
     world.mount(world.state, "size=4m")
     world.commit(s=world.manifest("s", "{x: [1]}"))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.catalog import Catalog
+from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.core import identity
-from reconciler.core.model import Attempt, Eid, Instant, Phase, Task
+from reconciler.core.model import Attempt, Commit, Eid, Instant, Phase, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, StartOutcome
 from reconciler.project import Projects
 from reconciler.source import Source
@@ -30,21 +30,11 @@ class Applied:
 
 
 async def submit(source: Source, store: Store, catalog: Catalog, projects: Projects, clock: Clock) -> Applied:
-    """Start one batch of intended attempts of this source.
+    """Start one batch of intended attempts of this source, as far as the code that they need is there.
 
     Raises what asking a source raises: then they stay unknown.
     """
-    attempts = [
-        attempt
-        for attempt in store.unaccepted(source.config.name, limit=source.dialect.limits.batch_max)
-        if _may_be_sent(source, attempt)
-    ]
-    stale = [attempt.eid for attempt in attempts if _is_stale(catalog, attempt)]
-    if stale:
-        store.intend_cancel(stale, "Outdated", clock.now())
-    fresh = [attempt for attempt in attempts if attempt.eid not in stale]
-    tasks = store.tasks_by_key(attempt.key.task_key for attempt in fresh)
-    specs = [await _spec(attempt, tasks[attempt.key.task_key], catalog, projects) for attempt in fresh]
+    specs = _specs(source, store, catalog, projects, clock.now())
     if not specs:
         return Applied(sent=0, look_at=())
     outcomes = await source.ask(source.dialect.submit(specs))
@@ -53,43 +43,64 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     return Applied(sent=len(specs), look_at=tuple(eid for eid in outcomes if eid not in accepted))
 
 
-async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, Instant]) -> Applied:
-    """End what is to be cancelled on this source; `asked` remembers when each was last asked for."""
-    now = clock.now()
-    due = [
-        attempt.eid
-        for attempt in store.cancelling(source.config.name, now)
-        if now - asked.get(attempt.eid, float("-inf")) >= CANCEL_AGAIN_S
-    ][: source.dialect.limits.batch_max]
+def pins(source: Source, store: Store, catalog: Catalog) -> set[Commit]:
+    """The commits whose code the intended attempts of this source need."""
+    return {sweep.pin for _, sweep in _intended(source, store, catalog) if sweep is not None and sweep.pin is not None}
+
+
+def _intended(source: Source, store: Store, catalog: Catalog) -> list[tuple[Attempt, Sweep | None]]:
+    """The oldest intents, with their sweeps as they are now.
+
+    Only for the very system for which they were intended: another host, or another boot, is for `resolve` to judge.
+    """
+    hello = source.state.hello
+    found = store.unaccepted(source.config.name, limit=source.dialect.limits.batch_max)
+    return [(each, catalog.get(each.key.sweep)) for each in found if hello is not None and hello.identity == each.home]
+
+
+def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, now: Instant) -> list[AttemptSpec]:
+    """What is to be sent. Read and decided without a pause, because specs and cancellations change meanwhile.
+
+    What runs an older spec is given up, as is what needs code that cannot be brought: another number will run it.
+    """
+    given_up: dict[str, list[Eid]] = {"Outdated": [], "ProjectNotReady": []}
+    ready: list[tuple[Attempt, Sweep, str | None]] = []
+    for attempt, sweep in _intended(source, store, catalog):
+        if sweep is None or sweep.digest != attempt.digest:
+            given_up["Outdated"].append(attempt.eid)
+        elif sweep.pin is None:
+            ready.append((attempt, sweep, None))
+        elif (path := projects.path(sweep.pin)) is not None:
+            ready.append((attempt, sweep, path))
+        elif projects.problem(sweep.pin) is not None:
+            given_up["ProjectNotReady"].append(attempt.eid)
+    for reason, eids in given_up.items():
+        if eids:
+            store.intend_cancel(eids, reason, now)
+    tasks = store.tasks_by_key(attempt.key.task_key for attempt, _, _ in ready)
+    return [_spec(attempt, tasks[attempt.key.task_key], sweep, path) for attempt, sweep, path in ready]
+
+
+async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, float]) -> Applied:
+    """End one batch of what is to be cancelled on this source; `asked` keeps when (elapsed) each was last asked for."""
+    elapsed = clock.elapsed()
+    wanted = [attempt.eid for attempt in store.cancelling(source.config.name, float("inf"))]
+    for eid in asked.keys() - set(wanted):
+        del asked[eid]
+    due = [eid for eid in wanted if elapsed - asked.get(eid, float("-inf")) >= CANCEL_AGAIN_S]
+    due = due[: source.dialect.limits.batch_max]
     if not due:
         return Applied(sent=0, look_at=())
     outcomes = await source.ask(source.dialect.cancel(due))
-    asked.update(dict.fromkeys(due, now))
+    asked.update(dict.fromkeys(due, elapsed))
     revoked = [eid for eid, outcome in outcomes.items() if outcome is CancelOutcome.REVOKED]
     _record_revoked(store, catalog, revoked, clock.now())
-    for eid in revoked:
-        asked.pop(eid, None)
     unclear = [eid for eid, outcome in outcomes.items() if outcome in (CancelOutcome.ENDED, CancelOutcome.UNKNOWN)]
     return Applied(sent=len(due), look_at=tuple(unclear))
 
 
-def _may_be_sent(source: Source, attempt: Attempt) -> bool:
-    """Only to the very system for which it was intended: another host, or another boot, is for `resolve` to judge."""
-    hello = source.state.hello
-    return hello is not None and hello.identity == attempt.home
-
-
-def _is_stale(catalog: Catalog, attempt: Attempt) -> bool:
-    """The spec has changed since the attempt was intended: another number will run the new one."""
-    sweep = catalog.get(attempt.key.sweep)
-    return sweep is None or sweep.digest != attempt.digest
-
-
-async def _spec(attempt: Attempt, task: Task, catalog: Catalog, projects: Projects) -> AttemptSpec:
-    sweep = catalog.get(attempt.key.sweep)
-    assert sweep is not None, "its attempt would be stale"
+def _spec(attempt: Attempt, task: Task, sweep: Sweep, cwd: str | None) -> AttemptSpec:
     work = sweep.work(task)
-    cwd = await projects.path(sweep.spec.project, sweep.pin)
     return AttemptSpec(
         eid=attempt.eid,
         sweep=attempt.key.sweep,

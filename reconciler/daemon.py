@@ -112,7 +112,7 @@ class _Daemon:
             source,
             store=self._store,
             catalog=self._catalog,
-            projects=Projects(source, self._repository.git_dir),
+            projects=Projects(source, self._repository.git_dir, self._clock),
             clock=self._clock,
             notify=self._controller.source_changed,
         )

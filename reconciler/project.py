@@ -2,42 +2,79 @@
 
 Tasks run in it, so that a commit made later changes nothing for tasks that wait, and two revisions run side by side.
 This version serves `self` (the repository of the manifests) on sources of this machine, which read our mirror directly.
+
+Code that cannot be brought there holds the sweeps that need it, and nothing else; it is tried again after a while.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Set
 from pathlib import Path
 
-from reconciler.core.errors import Refused
+from reconciler.clock import Clock
+from reconciler.core.dispatch import Hold
+from reconciler.core.errors import Busy, Refused
 from reconciler.core.model import Commit
 from reconciler.core.wire import Hello
 from reconciler.source import Source, worktree
 
+log = logging.getLogger("reconciler.project")
+
 SELF = "self"
+AGAIN_S = 30.0
 
 
 class Projects:
     """Which worktrees are known to be on one source. A new session asks again: the other end may have changed."""
 
-    def __init__(self, source: Source, mirror: Path) -> None:
+    def __init__(self, source: Source, mirror: Path, clock: Clock) -> None:
         self._source = source
         self._mirror = mirror
+        self._clock = clock
         self._session: Hello | None = None
-        self._paths: dict[tuple[str, Commit], str] = {}
+        self._paths: dict[Commit, str] = {}
+        self._problems: dict[Commit, Hold] = {}
 
-    async def path(self, project: str, commit: Commit | None) -> str | None:
-        """The worktree in which tasks of this project run; None: the project has no code.
+    async def bring(self, wanted: Set[Commit]) -> bool:
+        """Make the worktrees of these commits of `self`, unless they are there or failed a moment ago.
 
-        Raises what asking a source raises, and Refused for a project that cannot be brought there.
+        Returns whether anything has changed. Raises what asking a source raises when there is no answer.
         """
-        if commit is None:
-            return None
-        if project != SELF:
-            raise Refused("UnknownProject", f"project {project!r} is not known", hint=f"this version knows `{SELF}`")
+        now = self._clock.now()
+        due = {commit for commit, hold in self._problems.items() if hold.until is None or hold.until <= now}
+        missing = sorted((wanted | due) - self._there().keys() - (self._problems.keys() - due))
+        for commit in missing:
+            await self._make(commit)
+        return bool(missing)
+
+    def path(self, commit: Commit) -> str | None:
+        """The worktree in which tasks run that are pinned to this commit; None: it was not brought there."""
+        return self._there().get(commit)
+
+    def problem(self, commit: Commit) -> Hold | None:
+        """Why nothing that is pinned to this commit can start here; it is tried again at the hold's end."""
+        return self._problems.get(commit)
+
+    def forget(self, pinned: Set[Commit]) -> None:
+        """Only these commits are of interest."""
+        for commit in self._problems.keys() - pinned:
+            del self._problems[commit]
+
+    def _there(self) -> dict[Commit, str]:
         if self._source.state.hello is not self._session:
             self._session = self._source.state.hello
-            self._paths.clear()
-        key = (project, commit)
-        if key not in self._paths:
-            self._paths[key] = await self._source.ask(worktree(project, commit, str(self._mirror)))
-        return self._paths[key]
+            self._paths = {}
+        return self._paths
+
+    async def _make(self, commit: Commit) -> None:
+        name = self._source.config.name
+        try:
+            path = await self._source.ask(worktree(SELF, commit, str(self._mirror)))
+            self._there()[commit] = path
+            self._problems.pop(commit, None)
+        except (Refused, Busy) as error:
+            log.warning("code not brought", extra={"source": name, "commit": commit, "why": error.message})
+            message = f"the code of {commit[:12]} cannot be brought to {name}: {error.message}"
+            again_at = self._clock.now() + AGAIN_S
+            self._problems[commit] = Hold(reason="ProjectNotReady", message=message, until=again_at)

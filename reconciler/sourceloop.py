@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from reconciler import apply
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
+from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Fenced, ReconcilerError
-from reconciler.core.model import Eid, Instant, SourceName, SweepName
+from reconciler.core.model import Commit, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.wire import PAGE, Found
 from reconciler.observe import Observation, observe
@@ -31,6 +32,8 @@ PREFETCH_MAX = 400
 BUSY_ENDS = 8  # as many ends in that window make a source busy
 GATHER_S = 0.03  # news of a busy source is gathered for so long: each recording waits once for the disk
 PROBE_EVERY_S = 15.0
+AUDIT_MAX = 100  # attempts looked at again with each probe
+CODE_EVERY_S = 10.0
 FENCED_DELAY_S = 300.0  # somebody newer owns the root: do not fight over it
 REFUSED_DELAY_S = 5.0  # the source could not stage (a full disk, say)
 
@@ -64,10 +67,12 @@ class SourceLoop:
         self._clock = clock
         self._notify = notify
         self._wake = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._recorded = asyncio.Event()
         self._to_acknowledge: list[Eid] = []
         self._settled = False  # this session has looked at everything that was open
-        self._asked: dict[Eid, Instant] = {}
+        self._asked: dict[Eid, float] = {}
+        self._audited: deque[Eid] = deque()
         self._unresolved: dict[Eid, SweepName] = {}
         self._refused = ""  # what the source said when it could not even start something
         self._pause_until = 0.0
@@ -103,7 +108,14 @@ class SourceLoop:
 
     def unresolved(self, sweep: SweepName | None = None) -> int:
         """Attempts (of one sweep) whose fate the evidence does not tell."""
+        if self._unresolved:  # somebody may have said meanwhile that they are dead
+            known = self._store.attempts_by_eid(self._unresolved)
+            self._unresolved = {eid: each.key.sweep for eid, each in known.items() if each.phase.active}
         return len(self._unresolved) if sweep is None else Counter(self._unresolved.values())[sweep]
+
+    def code_problem(self, pin: Commit | None) -> Hold | None:
+        """Why nothing that is pinned to this commit can start here."""
+        return None if pin is None else self._projects.problem(pin)
 
     def prefetch(self) -> int:
         """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
@@ -121,6 +133,7 @@ class SourceLoop:
     def kick(self) -> None:
         """The store holds something for this source."""
         self._wake.set()
+        self._wanted.set()
 
     async def run(self) -> None:
         """Until cancelled. Tasks on the source live on."""
@@ -160,7 +173,7 @@ class SourceLoop:
 
     async def _serve(self) -> None:
         """Listen, act and probe side by side; the first to end ends the session."""
-        works = (self._listen(), self._acknowledge(), self._act(), self._probe())
+        works = (self._listen(), self._acknowledge(), self._act(), self._bring(), self._probe())
         workers = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
@@ -192,11 +205,8 @@ class SourceLoop:
             if self._clock.elapsed() >= self._pause_until:
                 self._try_again()
                 await self._submit_all()
-            done = await apply.cancel(self.source, self._store, self._catalog, self._clock, self._asked)
-            await self._look_at(done.look_at)
-            if done.sent:
-                self._changed(frozenset())
-            await self._pause(REFUSED_DELAY_S if self._refused else apply.CANCEL_AGAIN_S)
+            await self._cancel_all()
+            await self._pause(self._wake, REFUSED_DELAY_S if self._refused else apply.CANCEL_AGAIN_S)
 
     def _try_again(self) -> None:
         """The pause after a refusal is over: new attempts may come, and tell whether it still refuses."""
@@ -211,19 +221,45 @@ class SourceLoop:
             if done.sent == 0 or self._clock.elapsed() < self._pause_until:
                 return
 
-    async def _pause(self, seconds: float) -> None:
-        """Until kicked, or so long."""
+    async def _cancel_all(self) -> None:
+        while True:
+            done = await apply.cancel(self.source, self._store, self._catalog, self._clock, self._asked)
+            await self._look_at(done.look_at)
+            if done.sent == 0:
+                return
+            self._changed(frozenset())
+
+    async def _bring(self) -> None:
+        """Bring the code that intents wait for, beside everything else: that may take minutes."""
+        while True:
+            self._wanted.clear()
+            self._projects.forget({sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None})
+            if await self._projects.bring(apply.pins(self.source, self._store, self._catalog)):
+                self._wake.set()
+                self._changed(frozenset())
+            await self._pause(self._wanted, CODE_EVERY_S)
+
+    async def _pause(self, event: asyncio.Event, seconds: float) -> None:
+        """Until it happens, or so long."""
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                await event.wait()
         except TimeoutError:
             pass
 
     async def _probe(self) -> None:
-        """Ask for a sign of life now and then: a session that hangs must not look healthy."""
+        """Ask for a sign of life now and then: a session that hangs must not look healthy.
+
+        A few open attempts are looked at as well, one after the other in turn: whatever the agent has overlooked, or
+        could not read, is found in the end.
+        """
         while True:
             await self._clock.sleep(PROBE_EVERY_S)
             await self.source.ask(probe())
+            if not self._audited:
+                self._audited.extend(attempt.eid for attempt in self._store.open_attempts(self.name))
+            count = min(len(self._audited), AUDIT_MAX)
+            await self._look_at([self._audited.popleft() for _ in range(count)])
 
     async def _look_at(self, eids: Sequence[Eid]) -> None:
         for first in range(0, len(eids), PAGE):

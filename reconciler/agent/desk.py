@@ -51,7 +51,7 @@ class Desk:
     # ------------------------------------------------------------------------------------------ requests
 
     def start(self, specs: List[Spec]) -> Object:
-        """What becomes of each; those accepted wait for a slot. One that cannot be read is left out, as by `inspect`."""
+        """What becomes of each; those accepted wait for a slot. One that cannot be read is left out."""
         outcomes: Object = {}
         for spec in specs:
             try:

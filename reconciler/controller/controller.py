@@ -26,7 +26,7 @@ from reconciler.workqueue import WorkQueue
 
 log = logging.getLogger("reconciler.controller")
 
-TEMPORARY = ("Backoff", "ParallelismReached", "NoFreeSlot")  # holds that end by themselves
+TEMPORARY = ("Backoff", "ParallelismReached", "SourcesBusy", "GpusBusy")  # holds that end by themselves
 GATHER_S = 0.05  # places that become free on a busy source are filled together
 STATUS_EVERY_S = 0.2  # a sweep's status is told at most so often
 
@@ -59,6 +59,7 @@ class Controller:
         self._holds: Mapping[SweepName, tuple[Hold, ...]] = {}
         self._told_sources: dict[SourceName, Mapping[str, Json]] = {}
         self._repin: set[SweepName] = set()
+        self._moved = True  # something may start that the newest dispatch pass did not know of
         self.looked = False  # the repository has been looked at, or could not be: readiness does not depend on git
         self._error: RepositoryError | None = None  # of the newest look at the repository
         self._fetched_at: Instant | None = None
@@ -69,6 +70,7 @@ class Controller:
 
     def source_changed(self, changed: Changed) -> None:
         """A source has told something."""
+        self._moved = True
         self._queue.add_after(DISPATCH, 0.0 if changed.urgent else GATHER_S)
         if not changed.sweeps:  # the source itself has changed, and there may be no sweep whose pass would tell
             self._queue.add(Key(KeyKind.SOURCE, changed.source))
@@ -163,6 +165,7 @@ class Controller:
     def _dispatch_pass(self) -> None:
         now = self._clock.now()
         placed = placement.place(self._store, self._catalog, self._loops, now)
+        self._moved = False
         for source in placed.sources:
             self._loops[source].kick()
         for name in placed.sweeps | {name for name in placed.holds if placed.holds[name] != self._holds.get(name)}:
@@ -204,7 +207,7 @@ class Controller:
     def idle(self) -> bool:
         """Whether nothing is active, and nothing will start by itself."""
         stats = self._queue.stats()
-        if not self.looked or stats.depth or stats.processing or self._store.active_counts():
+        if not self.looked or self._moved or stats.depth or stats.processing or self._store.active_counts():
             return False
         if any(loop.beginning for loop in self._loops.values()):
             return False

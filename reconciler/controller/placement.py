@@ -6,7 +6,7 @@ Nothing is sent here. The source loops find the intents in the store and act on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.controller.queues import queue_of, wanted_resources
@@ -44,7 +44,7 @@ def place(store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop]
     capacities = capacities_now(store, loops)
     free = sum(max(0, source.slots + source.prefetch - source.active) for source in capacities if source.up)
     queues = [
-        queue_of(store, sweep, now, limit=free + HEADS_BEYOND_CAPACITY)
+        _queue(store, sweep, loops, now, limit=free + HEADS_BEYOND_CAPACITY)
         for sweep in catalog.sweeps()
         if not sweep.row.deleted
     ]
@@ -58,6 +58,13 @@ def place(store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop]
         holds={queue.sweep: decided.holds.get(queue.sweep, ()) for queue in queues},
         wake_at=_earliest(decided.wake_at, queues),
     )
+
+
+def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:
+    """As for readers; also closed while the sweep's code cannot be brought to a source."""
+    queue = queue_of(store, sweep, now, limit=limit)
+    problem = next((hold for loop in loops.values() if (hold := loop.code_problem(sweep.pin)) is not None), None)
+    return queue if problem is None or queue.gate is not None else replace(queue, gate=problem)
 
 
 def capacities_now(store: Store, loops: Mapping[SourceName, SourceLoop]) -> list[Capacity]:

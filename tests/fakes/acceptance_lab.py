@@ -1,0 +1,82 @@
+"""A repository, a store, and the passes that bring what the one says into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from git_repository import GitRepository, mirror_of
+from virtual_clock import VirtualClock
+
+from reconciler.catalog import Catalog
+from reconciler.controller.acceptance import Acceptance
+from reconciler.core.errors import StoreError
+from reconciler.core.model import InstanceId, SweepName
+from reconciler.core.settings import Config, RepositoryConfig
+from reconciler.store import Accepted, Store
+from reconciler.store.database import Database
+
+
+class HastyClock(VirtualClock):
+    """Nobody waits; `meanwhile` is what others do while a pass gives way to them."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        if self.meanwhile is not None:
+            self.meanwhile()
+
+
+class FragileStore(Store):
+    """Fails `commits` times in the middle of a commit, after the generation has come in force."""
+
+    commits = 0
+
+    def commit(self, name: SweepName, *, freeze: bool, at: float) -> Generator[int, None, Accepted]:
+        steps = super().commit(name, freeze=freeze, at=at)
+        yield next(steps)
+        if self.commits:
+            self.commits -= 1
+            raise StoreError("DiskFull", "no room")
+        return (yield from steps)
+
+
+class AcceptanceLab:
+    """A repository, a store, and passes from the one to the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.origin = GitRepository(folder / "origin")
+        self.clock = HastyClock()
+        self.folder = folder
+        Store.create(folder / "state", instance=InstanceId("aaaa"), at=0.0).close()
+        self.store = FragileStore(Database.writable(folder / "state"))
+        self.restart()
+
+    def restart(self) -> None:
+        """As a new daemon would begin."""
+        self.catalog = Catalog(self.store)
+        self.mirror = mirror_of(self.origin.directory, self.folder)
+        repository = RepositoryConfig(url=str(self.origin.directory))
+        self.config = Config(
+            file=None, repository=repository, sources=(), state_dir=str(self.folder / "state"), results_dir="/r"
+        )
+        self.acceptance = Acceptance(self.store, self.catalog, self.mirror, self.config, self.clock)
+
+    def commit(self, *options: str, **sweeps: str | None) -> None:
+        """Manifests by name, each with its parameters; None takes it away."""
+        for name, parameters in sweeps.items():
+            path = f"sweeps.d/{name}.yaml"
+            if parameters is None:
+                (self.origin.directory / path).unlink()
+                continue
+            spec = f"spec: {{command: [x], parameters: {parameters}}}"
+            self.origin.write(
+                path, f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {name}}}\n{spec}\n"
+            )
+        self.origin.commit(None, *options)
+
+    def desired(self, name: str = "s") -> int:
+        return sum(self.store.counts(SweepName(name)).values())
+
+    def may_start(self, name: str = "s") -> int:
+        return len(self.store.heads(SweepName(name), limit=100, now=self.clock.now()))

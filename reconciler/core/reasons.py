@@ -155,11 +155,11 @@ REASONS: Mapping[str, Reason] = {
         "The scheduler took the attempt's place for work of a higher priority.",
         "A retry rule for this class, with `count: false`, runs it again at no cost.",
     ),
+    "Progressing": Reason("Tasks of the sweep are active, or wait for something that will come by itself.", ""),
     "ProjectNotReady": Reason(
         "The code that the sweep is pinned to could not be brought to the source: nothing of it starts there.",
         "Mend what the message says; it is tried again by itself, and `reconciler reconcile SWEEP --repin` pins anew.",
     ),
-    "Progressing": Reason("Tasks of the sweep are active, or wait for something that will come by itself.", ""),
     "Queued": Reason("The attempt is submitted, and its source has not started it yet.", ""),
     "Quota": Reason(
         "The attempt ran into a limit of the account or the disk.",

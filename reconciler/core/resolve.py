@@ -174,8 +174,11 @@ def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Eviden
 
 
 def _same_host(home: HostIdentity, here: HostIdentity) -> bool:
-    """A blank identity is not equal to itself: two machines that cannot tell who they are may be two."""
-    known = "" not in (home.host, home.machine, home.boot, here.boot)
+    """A blank identity is not equal to itself: two machines that cannot tell who they are may be two.
+
+    One boot is one machine, though: containers often have no machine id.
+    """
+    known = "" not in (home.host, home.boot, here.boot) and (home.machine != "" or home.boot == here.boot)
     return known and (home.host, home.machine) == (here.host, here.machine)
 
 

@@ -103,9 +103,10 @@ class Child:
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
-        with contextlib.suppress(OSError):
-            await process.stdin.wait_closed()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # somebody else may still hold its other end
+                await process.wait()
+                await process.stdin.wait_closed()
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
 

@@ -121,6 +121,13 @@ def test_a_host_that_cannot_tell_who_it_is_proves_nothing(blank):
     assert told(looked(subject, found(), here)) == ("Unresolved", "WrongHost")
 
 
+def test_one_boot_is_one_machine_though_it_has_no_machine_id():
+    here = replace(HERE, machine="")
+    subject = attempt(home=here)
+
+    assert told(looked(subject, found(), here)) == ("Resubmit", "NothingThere")
+
+
 RUNNING_ROWS = {
     "its lock is held": (found(claim=started(), lock=Lock.HELD), None),
     "its lock cannot be judged": (found(claim=started()), ("Unresolved", "LockUnknown")),

@@ -139,7 +139,7 @@ def _wired(folder: Path, repository: Path, limit: int) -> Iterator[_Wired]:
         source,
         store=store,
         catalog=catalog,
-        projects=Projects(source, mirror.git_dir),
+        projects=Projects(source, mirror.git_dir, clock),
         clock=clock,
         notify=controller.source_changed,
     )

@@ -23,7 +23,10 @@ CANCEL_AGAIN_S = 10.0  # a cancellation without a proven end is asked for again 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What was done, and whom to look at: attempts whose claim somebody else had made."""
+    """What was done, and whom to look at: attempts whose claim somebody else had made.
+
+    sent  how many were answered for; the source leaves out what it cannot read
+    """
 
     sent: int
     look_at: tuple[Eid, ...]
@@ -40,7 +43,7 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     outcomes = await source.ask(source.dialect.submit(specs))
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
     store.accepted(accepted, clock.now())  # what the source told about them meanwhile stands
-    return Applied(sent=len(specs), look_at=tuple(eid for eid in outcomes if eid not in accepted))
+    return Applied(sent=len(outcomes), look_at=tuple(eid for eid in outcomes if eid not in accepted))
 
 
 def pins(source: Source, store: Store, catalog: Catalog) -> set[Commit]:

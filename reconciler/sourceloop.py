@@ -263,8 +263,11 @@ class SourceLoop:
 
     async def _look_at(self, eids: Sequence[Eid]) -> None:
         for first in range(0, len(eids), PAGE):
-            page = await self.source.ask(self.source.dialect.inspect(eids[first : first + PAGE]))
+            asked = eids[first : first + PAGE]
+            page = await self.source.ask(self.source.dialect.inspect(asked))
             self._take(list(page.values()))
+            unread = self._store.attempts_by_eid(eid for eid in asked if eid not in page)
+            self._unresolved.update((eid, attempt.key.sweep) for eid, attempt in unread.items())
 
     def _take(self, page: Sequence[Found]) -> None:
         """Record a page of evidence; what is recorded the source may forget."""

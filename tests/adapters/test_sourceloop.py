@@ -59,7 +59,8 @@ class Agent:
         body = request.body
         match request.op:
             case "start":
-                return Reply(body={"outcomes": {spec["eid"]: "accepted" for spec in body["attempts"]}})
+                eids = [spec["eid"] for spec in body["attempts"] if spec["eid"] not in self.unreadable]
+                return Reply(body={"outcomes": dict.fromkeys(eids, "accepted")})
             case "inspect":
                 return Reply(body={"found": {eid: NOTHING for eid in body["eids"] if eid not in self.unreadable}})
             case "cancel":
@@ -199,6 +200,22 @@ async def test_an_attempt_that_could_not_be_read_is_looked_at_again(lab: Lab) ->
     assert [attempt.eid] == started
     assert attempt.eid in lab.agent.named("inspect")
     assert [attempt.eid] * 2 == lab.agent.named("start")
+
+
+async def test_an_attempt_that_the_source_cannot_read_is_told_and_does_not_make_us_ask_without_end(lab: Lab) -> None:
+    await lab.accept(s="{x: [1, 2]}")
+    await lab.time.settle()
+    place(lab.store, lab.catalog, {LAPTOP: lab.loop}, lab.time.now())
+    bad, good = sorted(attempt.eid for attempt in lab.open())
+    lab.agent.unreadable = {bad}
+
+    lab.loop.kick()
+    for _ in range(5):
+        await lab.time.settle()
+    assert (1, 2) == (lab.agent.named("start").count(good), lab.agent.named("start").count(bad))
+
+    await lab.time.advance(16)
+    assert 1 == lab.loop.unresolved(SweepName("s"))
 
 
 async def test_all_that_is_to_be_cancelled_is_told_so_at_once(lab: Lab) -> None:

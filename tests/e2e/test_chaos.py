@@ -1,8 +1,8 @@
 """Chaos: everything is killed, stopped, copied and edited at random moments, and still nothing is lost or run twice.
 
 The oracle is the tasks' own log and the kernel's process table. What must hold for every task, hurt or not: no attempt
-starts twice, and no two attempts of one task live at once. A task that nobody has hurt or removed runs exactly as often
-as its program asks for.
+starts twice, no two attempts of one task live at once, and in the end each has succeeded with the newest program. A
+task that nobody has hurt or removed runs exactly as often as its program asks for.
 
 RECONCILER_CHAOS_SEEDS=1,2,3 and RECONCILER_CHAOS_S=60 make it a longer run.
 """
@@ -32,6 +32,7 @@ SLOTS = 4
 PLAIN = 50  # values of `n`, each with three lengths
 LENGTHS = (0.01, 0.05, 0.5)
 RETRIED = 12
+TURNED = 6
 MARK = "RECONCILER_CHAOS_WORLD"  # in the environment of everything that the world starts
 
 
@@ -41,7 +42,7 @@ class Processes:
     def __init__(self, world: Any) -> None:
         self.mark = f"{MARK}={world.root}".encode()
         self.doubled: set[str] = set()  # tasks of which two attempts were seen alive
-        self.most: Counter[str] = Counter()  # by sweep: the most attempts seen alive at once
+        self.most: Counter[str] = Counter()  # by sweep: the most attempts seen alive at once; "" is all together
 
     def all(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Every process of this world, with its environment."""
@@ -62,12 +63,12 @@ class Processes:
         alive = {env["RECONCILER_OUTPUT"]: (env["RECONCILER_SWEEP"], env["RECONCILER_TASK"]) for _, env in self.tasks()}
         per_task = Counter(alive.values())
         self.doubled |= {task for (_, task), count in per_task.items() if count > 1}
-        for sweep, count in Counter(sweep for sweep, _ in alive.values()).items():
+        for sweep, count in [*Counter(sweep for sweep, _ in alive.values()).items(), ("", len(alive))]:
             self.most[sweep] = max(self.most[sweep], count)
 
 
 class Chaos:
-    """One world under attack. Sweep `plain` succeeds at once; `retried` fails once and then succeeds."""
+    """One world under attack: `plain` succeeds, `retried` fails once, `turned` gets new programs, and leaves."""
 
     def __init__(self, world: Any, seed: int) -> None:
         self.world = world
@@ -78,7 +79,9 @@ class Chaos:
         self.values = list(range(PLAIN))
         self.parallelism = 8
         self.state = "Active"
-        self.removed: set[int] = set()  # values of `plain` that ever left
+        self.turn = 1  # the program of `turned`; 0: its manifest is away
+        self.pace_s = self.dice.choice([0.2, 0.5, 1.0])  # between two attacks, at most
+        self.removed: set[tuple[str, int]] = set()  # ("plain", value) of values that ever left
         self.hurt: set[tuple[str, str]] = set()  # (sweep, task) whose shim or process was killed
         self.story: list[str] = []
         (world.root / "marks").mkdir()
@@ -108,7 +111,15 @@ class Chaos:
                 f"sleep 0.1; mkdir {self.world.root}/marks/$(n) 2>/dev/null && exit 3; true",
                 "  parallelism: 2\n",
             ),
+            **({"turned": self._turned()} if self.turn else self._away()),
         )
+
+    def _turned(self) -> str:
+        extra = "  updatePolicy: Replace\n  parallelism: 3\n"
+        return self._manifest("turned", f"{{n: {list(range(TURNED))}}}", f"$(n) {self.turn}", "sleep 0.4", extra)
+
+    def _away(self) -> dict[str, None]:
+        return {"turned": None} if (self.world.repository / "sweeps.d/turned.yaml").exists() else {}
 
     def _manifest(self, name: str, parameters: str, value: str, command: str, extra: str) -> str:
         line = f"$RECONCILER_SWEEP $RECONCILER_TASK $RECONCILER_ATTEMPT {value}"
@@ -127,7 +138,8 @@ class Chaos:
     def attacks(self) -> list[Callable[[], None]]:
         often = [self.kill_daemon, self.stop_daemon, self.kill_agent, self.kill_shims, self.kill_tasks]
         edits = [self.remove, self.remove, self.bring_back, self.bring_back, self.squeeze, self.pause]
-        return [*often, *edits, self.hide_repository, self.freeze_daemon, self.freeze_agent, self.take_over]
+        rare = [self.hide_repository, self.freeze_daemon, self.freeze_agent, self.take_over, self.leave]
+        return [*often, *edits, *rare, self.turn_over]
 
     def kill_daemon(self) -> None:
         self.world.kill()
@@ -170,7 +182,7 @@ class Chaos:
 
     def remove(self) -> None:
         gone = set(self.dice.sample(self.values, min(len(self.values), self.dice.randint(1, 8))))
-        self.removed |= gone
+        self.removed |= {("plain", value) for value in gone}
         self.values = [value for value in self.values if value not in gone]
         self.push()
 
@@ -182,6 +194,17 @@ class Chaos:
 
     def squeeze(self) -> None:
         self.parallelism = self.dice.randint(1, 8)
+        self.push()
+
+    def turn_over(self) -> None:
+        self.turn += 1
+        self.push()
+
+    def leave(self) -> None:
+        turn, self.turn = self.turn, 0
+        self.push()
+        self.pass_time(1.5)
+        self.turn = turn
         self.push()
 
     def pause(self) -> None:
@@ -214,6 +237,7 @@ class Chaos:
     def take_over(self) -> None:
         """A copy of the state goes on while the original is frozen; then the original wakes, and must do nothing."""
         old: subprocess.Popen[bytes] = self.world._daemon
+        self.world.wait(lambda: (self.world.state / "lock").exists())
         old.send_signal(signal.SIGSTOP)
         copy = self.world.root / f"state{len(self.story)}"
         shutil.copytree(self.world.state, copy, symlinks=True)
@@ -242,7 +266,7 @@ class Chaos:
         end = time.monotonic() + seconds
         self.world.start()
         while time.monotonic() < end:
-            self.pass_time(1.0)
+            self.pass_time(self.pace_s)
             attack = self.dice.choice(self.attacks())
             self.story.append(attack.__name__)
             attack()
@@ -255,13 +279,22 @@ class Chaos:
         while not self.settled() and time.monotonic() < end:
             self.pass_time(0.2)
 
+    def close(self) -> None:
+        """Whatever a failure has left."""
+        for _ in range(3):
+            for pid, _ in self.processes.all():
+                if pid != os.getpid():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
     def settled(self) -> bool:
         head = self.world.git("rev-parse", "HEAD")
-        plain, retried = self.world.counts("plain"), self.world.counts("retried")
-        open_ = sum(tasks.get(phase, 0) for tasks in (plain, retried) for phase in ("waiting", "queued", "running"))
         told = self.world.status()
-        idle = all(not sweep["sources"] for sweep in told["sweeps"])
-        return idle and told["revision"] == head and not open_ and plain.get("desired") == len(self.values) * 3
+        sweeps = {sweep["name"]: sweep["tasks"] for sweep in told["sweeps"] if not sweep["sources"]}
+        open_ = sum(tasks[phase] for tasks in sweeps.values() for phase in ("waiting", "queued", "running"))
+        desired = {name: tasks["desired"] for name, tasks in sweeps.items()}
+        wanted = {"plain": len(self.values) * len(LENGTHS), "retried": RETRIED, "turned": TURNED}
+        return told["revision"] == head and not open_ and desired == wanted
 
 
 def _read(path: Path) -> str:
@@ -295,10 +328,20 @@ def test_whatever_happens_no_task_is_lost_and_none_runs_twice(
 ) -> None:
     monkeypatch.setenv(MARK, str(world.root))
     chaos = Chaos(world, seed)
+    try:
+        _ordeal(chaos)
+    finally:
+        chaos.close()
+
+
+def _ordeal(chaos: Chaos) -> None:
+    world = chaos.world
     chaos.rage(CHAOS_S)
     chaos.settle()
     story = " ".join(chaos.story)
-    assert chaos.settled(), f"never settled after: {story}\n{world.status()}\n{_read(world.root / 'daemon.log')[-3000:]}"
+    assert chaos.settled(), (
+        f"never settled after: {story}\n{world.status()}\n{_read(world.root / 'daemon.log')[-3000:]}"
+    )
     assert world.stop() == 0
     time.sleep(0.5)
     _judge(chaos, story)
@@ -306,30 +349,35 @@ def test_whatever_happens_no_task_is_lost_and_none_runs_twice(
 
 def _judge(chaos: Chaos, story: str) -> None:
     world, lines = chaos.world, chaos.lines()
-    started = Counter((sweep, task, attempt) for sweep, task, attempt, _ in lines)
-    runs = Counter((sweep, task) for sweep, task, _, _ in lines)
+    started = Counter((sweep, task, attempt) for sweep, task, attempt, *_ in lines)
+    runs = Counter((sweep, task) for sweep, task, *_ in lines)
     spared = {
         (sweep, task, 1 if sweep == "plain" else 2)
-        for sweep, task, _, value in lines
-        if (sweep, task) not in chaos.hurt and not (sweep == "plain" and int(value) in chaos.removed)
+        for sweep, task, _, value, *_ in lines
+        if sweep != "turned" and (sweep, task) not in chaos.hurt and (sweep, int(value)) not in chaos.removed
     }
+    newest = {task: int(words[1]) for sweep, task, _, *words in lines if sweep == "turned"}
     desired = {("plain", value) for value in chaos.values} | {("retried", value) for value in range(RETRIED)}
 
     assert [] == [attempt for attempt, count in started.items() if count > 1], story
     assert set() == chaos.processes.doubled, story
     assert [] == [(sweep, task, runs[sweep, task]) for sweep, task, n in spared if runs[sweep, task] != n], story
-    assert desired <= {(sweep, int(value)) for sweep, _, _, value in lines}, story
-    assert RETRIED == world.counts("retried")["succeeded"], story
+    assert desired <= {(sweep, int(value)) for sweep, _, _, value, *_ in lines}, story
+    assert [chaos.turn] * TURNED == list(newest.values()), story
+    assert (RETRIED, TURNED) == (world.counts("retried")["succeeded"], world.counts("turned")["succeeded"]), story
     assert world.counts("plain")["desired"] == world.counts("plain")["succeeded"] + _given_up(chaos), story
     assert [] == _faults(world.state), story
-    assert [] == [(pid, _read(Path(f"/proc/{pid}/cmdline"))) for pid, _ in chaos.processes.all() if pid != os.getpid()], story
+    assert [] == [
+        (pid, _read(Path(f"/proc/{pid}/cmdline"))) for pid, _ in chaos.processes.all() if pid != os.getpid()
+    ], story
     assert chaos.processes.most["retried"] <= 2, story
+    assert chaos.processes.most["turned"] <= 3, story
 
 
 def _given_up(chaos: Chaos) -> int:
     """Tasks that were hurt while they were not desired: they failed, and were not to be tried again."""
     lines = chaos.lines()
-    both = {task for sweep, task, _, value in lines if int(value) in chaos.removed and (sweep, task) in chaos.hurt}
+    both = chaos.hurt & {(sweep, task) for sweep, task, _, value, *_ in lines if (sweep, int(value)) in chaos.removed}
     counts = chaos.world.counts("plain")
     failed = counts.get("failed", 0) + counts.get("lost", 0)
     return failed if failed <= len(both) else -1

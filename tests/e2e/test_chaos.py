@@ -237,7 +237,7 @@ class Chaos:
     def take_over(self) -> None:
         """A copy of the state goes on while the original is frozen; then the original wakes, and must do nothing."""
         old: subprocess.Popen[bytes] = self.world._daemon
-        self.world.wait(lambda: (self.world.state / "lock").exists())
+        self.world.wait((self.root / "OWNER").exists)  # before that nothing is worth a copy
         old.send_signal(signal.SIGSTOP)
         copy = self.world.root / f"state{len(self.story)}"
         shutil.copytree(self.world.state, copy, symlinks=True)

@@ -54,6 +54,11 @@ class Sweep:
             return self._fixed_resources
         return self.work(task).resources
 
+    @property
+    def alike(self) -> bool:
+        """Whether all its tasks ask for the same, but for what retry rules add."""
+        return self._fixed_resources is not None
+
     @cached_property
     def _fixed_resources(self) -> Resources | None:
         """The resources of every task, unless they depend on its parameters."""

@@ -5,13 +5,13 @@ Nothing is sent here. The source loops find the intents in the store and act on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.controller.queues import queue_of, wanted_resources
 from reconciler.core import identity
-from reconciler.core.dispatch import Capacity, Hold, Queue, Start, dispatch
+from reconciler.core.dispatch import Capacity, Dispatch, Hold, Queue, Start, dispatch
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
@@ -27,6 +27,7 @@ from reconciler.sourceloop import SourceLoop
 from reconciler.store import Store
 
 HEADS_BEYOND_CAPACITY = 16  # so that tasks that fit no source do not hide those behind them
+HEADS_MAX = 5_000  # when many of them do, after all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +44,15 @@ def place(store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop]
     """Decide and intend, without a pause in between: nothing can change what was read before it is written."""
     capacities = capacities_now(store, loops)
     free = sum(max(0, source.slots + source.prefetch - source.active) for source in capacities if source.up)
-    queues = [
-        _queue(store, sweep, loops, now, limit=free + HEADS_BEYOND_CAPACITY)
-        for sweep in catalog.sweeps()
-        if not sweep.row.deleted
-    ]
-    decided = dispatch(queues, capacities, now)
+    sweeps = [sweep for sweep in catalog.sweeps() if not sweep.row.deleted]
+    mixed = {sweep.name for sweep in sweeps if not sweep.alike}
+    limit = free + HEADS_BEYOND_CAPACITY
+    while True:
+        queues = [_queue(store, sweep, loops, now, limit=limit) for sweep in sweeps]
+        decided = dispatch(queues, capacities, now)
+        if limit >= HEADS_MAX or len(decided.starts) >= free or not _may_hide(queues, decided, mixed, limit):
+            break
+        limit = min(HEADS_MAX, limit * 4)
     attempts = _attempts(store, catalog, loops, decided.starts, now)
     if attempts:
         store.intend(attempts)
@@ -58,6 +62,12 @@ def place(store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop]
         holds={queue.sweep: decided.holds.get(queue.sweep, ()) for queue in queues},
         wake_at=_earliest(decided.wake_at, queues),
     )
+
+
+def _may_hide(queues: Sequence[Queue], decided: Dispatch, mixed: Set[SweepName], limit: int) -> bool:
+    """Whether behind the heads of a sweep there may be tasks that ask for something else, and find room."""
+    full = [queue.sweep for queue in queues if queue.sweep in mixed and len(queue.heads) >= limit]
+    return any("ParallelismReached" not in {hold.reason for hold in decided.holds.get(name, ())} for name in full)
 
 
 def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:

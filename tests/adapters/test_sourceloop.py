@@ -159,6 +159,15 @@ async def test_code_that_cannot_be_brought_holds_its_sweep_and_no_other(lab: Lab
     assert lab.loop.ready
 
 
+async def test_tasks_that_fit_no_source_hide_no_others_however_many_they_are(lab: Lab) -> None:
+    points = "{g: [1, 0], x: {range: {start: 0, stop: 1500, step: 1}}}"
+    await lab.accept(s=f'{points}, resources: {{gpus: "$(g)"}}')
+
+    await lab.dispatch()
+
+    assert [0] * 1000 == [attempt.resources.gpus for attempt in lab.open()]
+
+
 async def test_code_that_could_not_be_brought_is_tried_again(lab: Lab) -> None:
     await lab.accept(bad="{x: [1]}")
     lab.agent.cannot_bring = {lab.pin("bad")}

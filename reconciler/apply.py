@@ -117,6 +117,7 @@ def _spec(attempt: Attempt, task: Task, sweep: Sweep, cwd: str | None) -> Attemp
         checkpoint=checkpoint_name(task, attempt),
         walltime_s=attempt.resources.walltime_s,
         gpus=attempt.resources.gpus,
+        digest=attempt.digest,
     )
 
 

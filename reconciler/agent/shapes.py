@@ -40,6 +40,7 @@ class Spec(NamedTuple):
     checkpoint: str
     walltime_s: Optional[int]
     gpus: int
+    digest: str
     grace_s: float
     raw: Object
 
@@ -98,6 +99,7 @@ def spec_of(value: Json) -> Spec:
         checkpoint=name_of(body, "checkpoint"),
         walltime_s=None if body.get("walltime_s") is None else whole(body, "walltime_s"),
         gpus=whole(body, "gpus"),
+        digest=text(body, "digest"),
         grace_s=number(body, "grace_s"),
         raw=body,
     )

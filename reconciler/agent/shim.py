@@ -136,6 +136,7 @@ class Shim:
         claim = self.root.claim_base("started")
         pid = os.getpid()
         claim["eid"] = self.spec.eid
+        claim["digest"] = self.spec.digest
         claim["nonce"] = self.nonce
         claim["pid"] = pid
         claim["job"] = str(pid)

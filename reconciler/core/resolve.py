@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from reconciler.core.diagnosis import cancelled, lost, recorded
-from reconciler.core.model import Attempt, HostIdentity, Instant, Phase
+from reconciler.core.model import Attempt, Digest, HostIdentity, Instant, Phase
 from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
 
@@ -245,12 +245,17 @@ def _contradiction(attempt: Attempt, facts: _Facts) -> Unresolved | None:
 
 
 def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
-    """The attempt with what its claim, or its place in the source's queue, tells about it."""
+    """The attempt with what its claim, or its place in the source's queue, tells about it.
+
+    A state that was copied, or put back from a backup, gives a number again that was given before, perhaps for other
+    work: the claim says what really ran, and that is judged as outdated wherever it matters.
+    """
     if facts.claims and attempt.nonce is None:
         claimed = facts.claims[0]
         attempt = replace(
             attempt,
             phase=Phase.RUNNING,
+            digest=Digest(claimed.claim.digest) if claimed.claim.digest else attempt.digest,
             started_at=claimed.claim.at,
             nonce=claimed.claim.nonce,
             gpus=claimed.claim.gpus,

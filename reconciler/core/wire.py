@@ -94,6 +94,7 @@ class Claim:
     at: Instant
     home: HostIdentity
     nonce: str = ""  # started only, as all below
+    digest: str = ""  # of the work that it claimed for; another daemon of a copied state may have given the number
     job: str = ""  # the shim's pid, or the scheduler's job id
     pid: int = 0
     gpus: tuple[int, ...] = ()
@@ -160,6 +161,7 @@ class AttemptSpec:
     checkpoint: str  # a directory name under <root>/checkpoints, shared by the task's attempts
     walltime_s: int | None
     gpus: int
+    digest: str = ""  # what defines the work besides the point; the claim repeats it
     grace_s: float = 10.0  # between TERM and KILL
 
 
@@ -209,6 +211,7 @@ def spec_to_json(spec: AttemptSpec) -> Mapping[str, Json]:
         "checkpoint": spec.checkpoint,
         "walltime_s": spec.walltime_s,
         "gpus": spec.gpus,
+        "digest": spec.digest,
         "grace_s": spec.grace_s,
     }
 
@@ -229,6 +232,7 @@ def spec_from_json(value: Json) -> AttemptSpec:
         checkpoint=_text(spec, "checkpoint"),
         walltime_s=None if spec.get("walltime_s") is None else _integer(spec, "walltime_s"),
         gpus=_integer(spec, "gpus"),
+        digest=_text(spec, "digest") if "digest" in spec else "",
         grace_s=_number(spec, "grace_s"),
     )
 
@@ -306,6 +310,7 @@ def _claim(claim: Mapping[str, Json]) -> Claim:
         at=_number(claim, "at"),
         home=_home(claim),
         nonce=_text(claim, "nonce") if "nonce" in claim else "",
+        digest=_text(claim, "digest") if "digest" in claim else "",
         job=_text(claim, "job") if "job" in claim else "",
         pid=_integer(claim, "pid") if "pid" in claim else 0,
         gpus=tuple(_whole(index) for index in _list(gpus, "gpus")),

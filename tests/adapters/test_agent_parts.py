@@ -19,7 +19,7 @@ from reconciler.core import command, wire
 
 def spec(name: str = "a", gpus: int = 0) -> shapes.Spec:
     eid = "g" + (name * 14)[:14]
-    return shapes.Spec(eid, "s", "t", 1, ["true"], {}, [], {}, None, "c", None, gpus, 1.0, {})
+    return shapes.Spec(eid, "s", "t", 1, ["true"], {}, [], {}, None, "c", None, gpus, "d", 1.0, {})
 
 
 # ------------------------------------------------------------------------------------------------ the queue

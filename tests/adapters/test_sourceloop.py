@@ -16,7 +16,7 @@ from reconciler.core.diagnosis import lost
 from reconciler.core.errors import Refused
 from reconciler.core.model import Attempt, Eid, HostIdentity, InstanceId, Json, SourceName, SweepName
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Claim, ClaimKind, Found, Hello, Reply, Request
+from reconciler.core.wire import Claim, ClaimKind, Ended, ExitRecord, Found, Hello, Reply, Request
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Ruler
 from reconciler.project import Projects
@@ -270,3 +270,20 @@ async def test_what_a_person_says_is_dead_is_not_unresolved_any_more(lab: Lab) -
     lab.store.record([(dead, lab.catalog.settled(task, dead, lab.time.now()))], lab.time.now())
 
     assert 0 == lab.loop.unresolved()
+
+
+@pytest.mark.parametrize(("policy", "waiting"), [("Rerun", 1), ("Keep", 0)])
+async def test_a_success_of_other_work_under_the_same_number_counts_as_outdated(
+    lab: Lab, policy: str, waiting: int
+) -> None:
+    await lab.accept(s=f"{{x: [1]}}, updatePolicy: {policy}")
+    await lab.dispatch()
+    (attempt,) = lab.open()
+    claim = Claim(kind=ClaimKind.STARTED, at=1.0, home=HOME, nonce="n", digest="f" * 16)
+    record = ExitRecord(nonce="n", started_at=1.0, ended_at=2.0, ended_by=Ended.ITSELF, exit_code=0)
+
+    lab.agent.news.put_nowait([Found(eid=attempt.eid, staged=True, claim=claim, exit=record)])
+    await lab.time.advance(0.1)
+
+    (told,) = lab.store.attempts(attempt.key.task_key)
+    assert ("f" * 16, waiting) == (told.digest, lab.may_start())

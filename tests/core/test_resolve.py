@@ -121,6 +121,12 @@ def test_a_host_that_cannot_tell_who_it_is_proves_nothing(blank):
     assert told(looked(subject, found(), here)) == ("Unresolved", "WrongHost")
 
 
+def test_the_claim_says_which_work_really_ran():
+    there = found(claim=started(digest="b" * 16), exit=record())
+
+    assert looked(attempt(), there).digest == "b" * 16
+
+
 def test_one_boot_is_one_machine_though_it_has_no_machine_id():
     here = replace(HERE, machine="")
     subject = attempt(home=here)

@@ -60,8 +60,8 @@ def task(phase=Phase.QUEUED, **fields) -> Task:
     return Task(phase=phase, **(defaults | fields))
 
 
-def started(nonce="n1", *, home=HERE, gpus=()) -> Claim:
-    return Claim(kind=ClaimKind.STARTED, at=200.0, home=home, nonce=nonce, job="7", pid=7, gpus=gpus)
+def started(nonce="n1", *, home=HERE, gpus=(), digest="") -> Claim:
+    return Claim(kind=ClaimKind.STARTED, at=200.0, home=home, nonce=nonce, digest=digest, job="7", pid=7, gpus=gpus)
 
 
 def revoked(*, home=HERE) -> Claim:

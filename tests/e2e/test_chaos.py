@@ -138,7 +138,7 @@ class Chaos:
     def attacks(self) -> list[Callable[[], None]]:
         often = [self.kill_daemon, self.stop_daemon, self.kill_agent, self.kill_shims, self.kill_tasks]
         edits = [self.remove, self.remove, self.bring_back, self.bring_back, self.squeeze, self.pause]
-        rare = [self.hide_repository, self.freeze_daemon, self.freeze_agent, self.take_over, self.leave]
+        rare = [self.hide_repository, self.freeze_daemon, self.freeze_agent, self.take_over, self.go_back, self.leave]
         return [*often, *edits, *rare, self.turn_over]
 
     def kill_daemon(self) -> None:
@@ -237,18 +237,33 @@ class Chaos:
     def take_over(self) -> None:
         """A copy of the state goes on while the original is frozen; then the original wakes, and must do nothing."""
         old: subprocess.Popen[bytes] = self.world._daemon
-        self.world.wait((self.root / "OWNER").exists)  # before that nothing is worth a copy
-        old.send_signal(signal.SIGSTOP)
-        copy = self.world.root / f"state{len(self.story)}"
-        shutil.copytree(self.world.state, copy, symlinks=True)
-        self.world.state = copy
-        self.configure()
-        self.world.start()
-        self.pass_time(self.dice.uniform(0.2, 3))
+        self.go_on_with(self.copy())
+        self.pass_time(3)
         old.send_signal(signal.SIGCONT)
         self.pass_time(2)
         old.kill()
         old.wait()
+
+    def go_back(self) -> None:
+        """The state is put back from a backup that knows nothing of the last seconds."""
+        backup = self.copy()
+        self.world._daemon.send_signal(signal.SIGCONT)
+        self.pass_time(3)
+        self.world.kill()
+        self.go_on_with(backup)
+
+    def copy(self) -> Path:
+        """Of the state; the daemon is frozen from now on."""
+        self.world.wait((self.root / "OWNER").exists)  # before that nothing is worth a copy
+        self.world._daemon.send_signal(signal.SIGSTOP)
+        copy = Path(self.world.root / f"state{len(self.story)}")
+        shutil.copytree(self.world.state, copy, symlinks=True)
+        return copy
+
+    def go_on_with(self, state: Path) -> None:
+        self.world.state = state
+        self.configure()
+        self.world.start()
 
     def some(self, found: Any, most: int) -> list[Any]:
         found = list(found)

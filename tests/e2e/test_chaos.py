@@ -256,8 +256,9 @@ class Chaos:
         """Of the state; the daemon is frozen from now on."""
         self.world.wait((self.root / "OWNER").exists)  # before that nothing is worth a copy
         self.world._daemon.send_signal(signal.SIGSTOP)
-        copy = Path(self.world.root / f"state{len(self.story)}")
-        shutil.copytree(self.world.state, copy, symlinks=True)
+        copy: Path = self.world.root / f"state{len(self.story)}"
+        with contextlib.suppress(shutil.Error):  # a git that was not frozen takes its temporary files away
+            shutil.copytree(self.world.state, copy, symlinks=True)
         return copy
 
     def go_on_with(self, state: Path) -> None:

@@ -117,14 +117,20 @@ class Acceptance:
             removed_active=sum(each.summary.removed_active for each in prepared),
             max_tasks=self._config.prune_max_tasks,
         )
+        waiting = known.blocked if self._frozen_beside(prepared) else ""
         for each in prepared:
-            await self._commit(each, freeze=rewritten or bool(blocked))
+            await self._commit(each, freeze=rewritten or bool(blocked or waiting))
         self._note_broken({**survey.broken, **broken})
         changed = [each.draft.name for each in prepared]
         built_upon = known.rewritten_from is not None and not rewritten and head.commit != known.accepted
         if built_upon and not blocked and not known.blocked:
             changed.extend(await self._thaw())
         return tuple(changed), blocked or known.blocked
+
+    def _frozen_beside(self, prepared: Collection[Prepared]) -> bool:
+        """Whether removals of other sweeps wait for an approval: then what else is removed joins them."""
+        judged_anew = {each.draft.name for each in prepared}
+        return any(sweep.row.frozen and sweep.name not in judged_anew for sweep in self._catalog.sweeps())
 
     async def _drafts(
         self, survey: Survey, head: Head, repin: Collection[SweepName]

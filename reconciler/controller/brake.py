@@ -1,7 +1,7 @@
 """The brake on mass removal: a commit that takes very much away waits for a person's word.
 
-Judged is the removal set of one pass, however many commits it spans. An explicit `state: Cancelled` is
-exempt: it says what it does.
+Judged is what one pass removes, with the deletions that wait already; and while anything of other sweeps waits, what
+else is removed waits with it. An explicit `state: Cancelled` is exempt: it says what it does.
 """
 
 from __future__ import annotations

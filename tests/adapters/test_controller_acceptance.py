@@ -107,6 +107,21 @@ async def test_a_mass_removal_that_was_interrupted_still_waits_for_a_word(lab: L
     assert [True, True] == [bool(lab.catalog.get(SweepName(name)).row.frozen) for name in ("a", "b")]
 
 
+async def test_while_a_mass_removal_waits_what_another_commit_removes_waits_with_it(lab: Lab) -> None:
+    lab.restart(prune_max_tasks=1)
+    lab.commit(s="{x: [1, 2, 3]}", t="{x: [1, 2]}")
+    await lab.acceptance.run()
+    lab.start_all("s")
+    lab.start_all("t")
+    lab.commit(s="{x: [1]}")
+    await lab.acceptance.run()
+
+    lab.commit(t="{x: [1]}")
+    await lab.acceptance.run()
+
+    assert (3, 2) == (lab.desired("s"), lab.desired("t"))
+
+
 async def test_a_frozen_removal_can_still_be_approved_after_a_restart(lab: Lab) -> None:
     lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
     await lab.acceptance.run()

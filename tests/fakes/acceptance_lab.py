@@ -10,8 +10,18 @@ from virtual_clock import VirtualClock
 
 from reconciler.catalog import Catalog
 from reconciler.controller.acceptance import Acceptance
+from reconciler.core import identity
 from reconciler.core.errors import StoreError
-from reconciler.core.model import InstanceId, SweepName
+from reconciler.core.model import (
+    Attempt,
+    AttemptKey,
+    HostIdentity,
+    InstanceId,
+    Phase,
+    Resources,
+    SourceName,
+    SweepName,
+)
 from reconciler.core.settings import Config, RepositoryConfig
 from reconciler.store import Accepted, Store
 from reconciler.store.database import Database
@@ -52,13 +62,18 @@ class AcceptanceLab:
         self.store = FragileStore(Database.writable(folder / "state"))
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, *, prune_max_tasks: int = 100) -> None:
         """As a new daemon would begin."""
         self.catalog = Catalog(self.store)
         self.mirror = mirror_of(self.origin.directory, self.folder)
         repository = RepositoryConfig(url=str(self.origin.directory))
         self.config = Config(
-            file=None, repository=repository, sources=(), state_dir=str(self.folder / "state"), results_dir="/r"
+            file=None,
+            repository=repository,
+            sources=(),
+            state_dir=str(self.folder / "state"),
+            results_dir="/r",
+            prune_max_tasks=prune_max_tasks,
         )
         self.acceptance = Acceptance(self.store, self.catalog, self.mirror, self.config, self.clock)
 
@@ -74,6 +89,26 @@ class AcceptanceLab:
                 path, f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {name}}}\n{spec}\n"
             )
         self.origin.commit(None, *options)
+
+    def start_all(self, name: str) -> None:
+        """Every task of a sweep has an active attempt."""
+        sweep = self.catalog.get(SweepName(name))
+        assert sweep is not None
+        self.store.intend(
+            [
+                Attempt(
+                    key=AttemptKey(*task.key, 1),
+                    eid=identity.eid(self.store.instance(), task.key, 1),
+                    source=SourceName("laptop"),
+                    digest=sweep.digest,
+                    phase=Phase.QUEUED,
+                    home=HostIdentity(host="h", machine="m", boot="b"),
+                    resources=Resources(),
+                    intended_at=0.0,
+                )
+                for task in self.store.heads(sweep.name, limit=100, now=self.clock.now())
+            ]
+        )
 
     def desired(self, name: str = "s") -> int:
         return sum(self.store.counts(SweepName(name)).values())

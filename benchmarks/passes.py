@@ -133,7 +133,12 @@ def _wired(folder: Path, repository: Path, limit: int) -> Iterator[_Wired]:
         clock=clock,
     )
     source = Source(
-        config=config.sources[0], instance=store.instance(), dialect=ProcessDialect(), link=LocalLink(), clock=clock
+        config=config.sources[0],
+        instance=store.instance(),
+        daemon="d1",
+        dialect=ProcessDialect(),
+        link=LocalLink(),
+        clock=clock,
     )
     loop = SourceLoop(
         source,

@@ -1,6 +1,8 @@
 """A source: one operator's entry, a dialect and a link, and whether it can be reached now.
 
-    source = Source(config=config, instance=instance, dialect=ProcessDialect(), link=LocalLink(), clock=clock)
+    source = Source(
+        config=config, instance=instance, daemon=name, dialect=ProcessDialect(), link=LocalLink(), clock=clock
+    )
     await source.connect()
     outcomes = await source.ask(source.dialect.submit(batch))
     async for page in source.pushes(): ...
@@ -11,7 +13,6 @@ A question that gets no answer finds the source down, as does being fenced; whoe
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -46,15 +47,16 @@ class Source:
     """One place where tasks run, and the conversation with it."""
 
     def __init__(
-        self, *, config: SourceConfig, instance: InstanceId, dialect: Dialect, link: Link, clock: Clock
+        self, *, config: SourceConfig, instance: InstanceId, daemon: str, dialect: Dialect, link: Link, clock: Clock
     ) -> None:
+        """daemon: a name that no other daemon has, nor this one after a restart."""
         self.config = config
         self.dialect = dialect
         self._instance = instance
         self._link = link
         self._clock = clock
         self._session: Session | None = None
-        self._ruler = Ruler(daemon=secrets.token_hex(8))
+        self._ruler = Ruler(daemon=daemon)
         self._state = SourceState(up=False, reason="NotConnected", message="", hello=None, since=clock.now())
 
     @property

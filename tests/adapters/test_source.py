@@ -88,7 +88,9 @@ def source(*sessions: ScriptedSession | Exception) -> tuple[Source, Clock]:
     clock = Clock()
     config = SourceConfig(name=SourceName("laptop"), root="/r")
     link = ScriptedLink(*sessions)
-    return Source(config=config, instance=InstanceId("aaaa"), dialect=ProcessDialect(), link=link, clock=clock), clock
+    return Source(
+        config=config, instance=InstanceId("aaaa"), daemon="d1", dialect=ProcessDialect(), link=link, clock=clock
+    ), clock
 
 
 async def test_a_source_is_down_until_it_is_connected():

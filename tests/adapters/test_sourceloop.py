@@ -100,7 +100,12 @@ class Lab(AcceptanceLab):
         self.agent = Agent()
         config = SourceConfig(name=LAPTOP, root="/r", slots=1000)
         source = Source(
-            config=config, instance=InstanceId("aaaa"), dialect=ProcessDialect(), link=self.agent, clock=self.time
+            config=config,
+            instance=InstanceId("aaaa"),
+            daemon="d1",
+            dialect=ProcessDialect(),
+            link=self.agent,
+            clock=self.time,
         )
         self.projects = Projects(source, folder / "mirror", self.time)
         self.loop = SourceLoop(

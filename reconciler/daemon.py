@@ -16,6 +16,7 @@ from reconciler import triggers
 from reconciler.clock import Clock, SystemClock
 from reconciler.core.errors import StoreError
 from reconciler.core.settings import Config
+from reconciler.crashpoints import arm_from_environment
 from reconciler.dialects.process import ProcessDialect
 from reconciler.engine import Engine, World, open_store
 from reconciler.http.server import Heartbeat, HttpServer
@@ -37,6 +38,7 @@ async def serve(config: Config, *, once: bool, log_format: LogFormat) -> int:
     """
     configure_logging(format=log_format)
     _forget_git_environment()
+    arm_from_environment(os.environ)
     state_dir = Path(config.state_dir)
     lock = StateLock(state_dir)
     lock.acquire()

@@ -64,12 +64,12 @@ class Acceptance:
         changes = self._staging.changes(draft.name, policy)
         while chunk := list(islice(changes, CHUNK)):
             tally.take(chunk)
-            with self._database.transaction():
+            with self._database.transaction("prepare"):
                 self._write(sweep.id, sweep.preparing, chunk, new)
             yield tally.total
         yield from self._publish(sweep.id, sweep.preparing, new)
         summary = tally.summary(self._staging.count if policy.deletion is None else 0)
-        with self._database.transaction():
+        with self._database.transaction("prepared"):
             text = rows.draft_text(replace(draft, policy=policy), summary)
             self._database.execute("UPDATE sweeps SET draft = ? WHERE id = ?", (text, sweep.id))
         return summary
@@ -84,7 +84,7 @@ class Acceptance:
         sweep, generation, text = row
         draft, summary = rows.draft(text)
         freeze = freeze and summary.removed > 0
-        with self._database.transaction():
+        with self._database.transaction("flip"):
             self._flip(sweep, generation, draft, summary, freeze=freeze, at=at)
         yield 0
         yield from self.finish(name, at)
@@ -107,11 +107,11 @@ class Acceptance:
         sql = "SELECT task, added, place FROM tasks WHERE sweep = ? AND task > ? ORDER BY task LIMIT ?"
         while page := self._database.rows(sql, (sweep.id, last, CHUNK)):
             last = page[-1][0]
-            with self._database.transaction():
+            with self._database.transaction("abandon"):
                 self._discard(sweep.id, [row for row in page if row[1] > sweep.generation])
             done += len(page)
             yield done
-        with self._database.transaction():
+        with self._database.transaction("abandoned"):
             self._database.execute("DELETE FROM changes WHERE sweep = ?", (sweep.id,))
             self._database.execute("DELETE FROM moves WHERE sweep = ?", (sweep.id,))
             self._database.execute("UPDATE sweeps SET preparing = NULL, draft = NULL WHERE id = ?", (sweep.id,))
@@ -136,7 +136,7 @@ class Acceptance:
         if sweep is None or sweep.policy is None or not sweep.policy.freeze:
             return 0
         policy = rows.policy_text(replace(sweep.policy, freeze=False))
-        with self._database.transaction():
+        with self._database.transaction("release"):
             sql = "UPDATE sweeps SET policy = ?, frozen = '', settling = 1 WHERE id = ?"
             self._database.execute(sql, (policy, sweep.id))
             event = Event(reason="RemovalApproved", message="the frozen removals are applied", sweep=name)
@@ -147,7 +147,7 @@ class Acceptance:
         """Whatever a former call left is finished or discarded; then the next generation's number is taken."""
         yield from self.abandon(draft.name)
         yield from self.finish(draft.name, self._accepted_at(draft.name))
-        with self._database.transaction():
+        with self._database.transaction("begin"):
             self._database.execute("INSERT OR IGNORE INTO sweeps (name, path) VALUES (?, ?)", (draft.name, draft.path))
             sql = "UPDATE sweeps SET preparing = generation + 1 WHERE name = ?"
             self._database.execute(sql, (draft.name,))
@@ -184,7 +184,7 @@ class Acceptance:
         begin = new.find(1)
         while begin >= 0:
             room = CHUNK
-            with self._database.transaction():
+            with self._database.transaction("publish"):
                 while begin >= 0 and room > 0:
                     end = new.find(0, begin, begin + room)
                     end = min(begin + room, len(new)) if end < 0 else end

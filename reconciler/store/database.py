@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from reconciler.core.errors import StoreError
+from reconciler.crashpoints import crashpoint
 from reconciler.store.schema import MIGRATIONS
 
 FILE = "state.db"
@@ -167,9 +168,39 @@ class Database:
             self._connection.executemany(sql, args)
 
     @contextmanager
-    def transaction(self, *, temporary: bool = False) -> Iterator[None]:
-        """All or nothing, durable when it returns. `temporary`: touches only temporary tables, so a reader may."""
-        self.execute("BEGIN" if temporary else "BEGIN IMMEDIATE")
+    def transaction(self, label: str) -> Iterator[None]:
+        """All or nothing, durable when it returns.
+
+        A crash may come at `store.<label>.begun`, `store.<label>.written` and `store.<label>.committed`.
+        """
+        with self._atomic("BEGIN IMMEDIATE"):
+            crashpoint(f"store.{label}.begun")
+            yield
+            crashpoint(f"store.{label}.written")
+        crashpoint(f"store.{label}.committed")
+
+    @contextmanager
+    def soft_transaction(self, label: str) -> Iterator[None]:
+        """All or nothing, and durable with the next durable one: for what can be learned again after a power loss.
+
+        It spares the wait for the disk, which is most of what a small transaction costs.
+        """
+        self.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self.transaction(label):
+                yield
+        finally:
+            self.execute("PRAGMA synchronous = FULL")
+
+    @contextmanager
+    def temporary_transaction(self) -> Iterator[None]:
+        """For temporary tables alone: a reader may, and nothing outlives the connection."""
+        with self._atomic("BEGIN"):
+            yield
+
+    @contextmanager
+    def _atomic(self, begin: str) -> Iterator[None]:
+        self.execute(begin)
         try:
             yield
             self.execute("COMMIT")
@@ -177,19 +208,6 @@ class Database:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
             raise
-
-    @contextmanager
-    def soft_transaction(self) -> Iterator[None]:
-        """All or nothing, and durable with the next durable one: for what can be learned again after a power loss.
-
-        It spares the wait for the disk, which is most of what a small transaction costs.
-        """
-        self.execute("PRAGMA synchronous = NORMAL")
-        try:
-            with self.transaction():
-                yield
-        finally:
-            self.execute("PRAGMA synchronous = FULL")
 
 
 def pages(values: Iterable[T]) -> Iterator[list[T]]:

@@ -38,7 +38,7 @@ def move(database: Database, sweep: int) -> Generator[int, None, None]:
     """Carry the logged moves out, one page per step; yields how many so far, at most."""
     moved = 0
     while (last := _page(database, sweep)) is not None:
-        with database.transaction():
+        with database.transaction("move"):
             for sql in (_LEAVE, _MOVE, _JOIN, _DONE):
                 database.execute(sql, (sweep, last))
         moved += PAGE

@@ -97,13 +97,13 @@ def settle(database: Database, sweep: Sweep, at: Instant) -> Generator[int, None
         last = ""
         while page := database.rows(sql, (sweep.id, last, CHUNK)):
             last = page[-1][2]
-            with database.transaction():
+            with database.transaction("settle"):
                 _apply(database, sweep, policy, page, at)
                 if sql is _LOGGED:
                     database.execute("DELETE FROM changes WHERE sweep = ? AND task <= ?", (sweep.id, last))
             applied += len(page)
             yield applied
-    with database.transaction():
+    with database.transaction("settled"):
         database.execute("UPDATE sweeps SET settling = 0 WHERE id = ?", (sweep.id,))
     return applied
 

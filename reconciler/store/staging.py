@@ -42,7 +42,7 @@ class Staging:
         self._clear()
         stream = iter(points)
         while chunk := list(islice(stream, CHUNK)):
-            with self._database.transaction(temporary=True):
+            with self._database.temporary_transaction():
                 self._take(chunk)
             self.count += len(chunk)
             yield self.count
@@ -71,7 +71,7 @@ class Staging:
     def _clear(self) -> None:
         self.name, self.count = None, 0
         self._bins.clear()
-        with self._database.transaction(temporary=True):
+        with self._database.temporary_transaction():
             self._database.execute("DROP TABLE IF EXISTS temp.declared")
             self._database.execute(
                 "CREATE TEMP TABLE declared (ordinal INTEGER PRIMARY KEY, task TEXT, replicate INT, parameters TEXT)"

@@ -47,7 +47,7 @@ class Store(Reader):
         `instance` is kept only when the store is new. Raises StoreError: NetworkFileSystem, NewerState, CorruptState.
         """
         database = Database.writable(directory)
-        with database.transaction():
+        with database.transaction("create"):
             sql = "INSERT INTO meta (instance, created) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)"
             database.execute(sql, (instance, at))
         return Store(database)
@@ -98,7 +98,7 @@ class Store(Reader):
         Each attempt's digest is its sweep's (`SweepRow.policy.digest`). Raises StoreError, and writes nothing:
         NotWaiting when a task may not start, NumberTaken when the number or the eid was given before.
         """
-        with self._database.transaction():
+        with self._database.transaction("intend"):
             batch = Batch(self._database, attempts)
             for attempt in attempts:
                 batch.intend(attempt)
@@ -113,7 +113,7 @@ class Store(Reader):
         ended: its source may forget it then. Otherwise the source tells again.
         """
         ended = any(attempt.phase.ended for attempt, _ in pairs)
-        with self._database.transaction() if ended else self._database.soft_transaction():
+        with self._database.transaction("conclude") if ended else self._database.soft_transaction("record"):
             batch = Batch(self._database, [attempt for attempt, _ in pairs])
             for attempt, task in pairs:
                 batch.record(attempt, task, at)
@@ -125,13 +125,13 @@ class Store(Reader):
 
         Not durable by itself: forgotten in a power loss, they are looked at again.
         """
-        with self._database.soft_transaction():
+        with self._database.soft_transaction("accepted"):
             sql = "UPDATE attempts SET accepted_at = ? WHERE eid = ? AND open = 1 AND accepted_at IS NULL"
             self._database.many(sql, [(at, eid) for eid in eids])
 
     def intend_cancel(self, eids: Iterable[Eid], reason: str, at: Instant) -> None:
         """Mark open attempts as to be cancelled; those marked already keep their reason, and `cancel_at` is renewed."""
-        with self._database.transaction():
+        with self._database.transaction("cancel"):
             batch = Batch(self._database)
             for eid in eids:
                 batch.cancel(eid, reason, at)
@@ -147,7 +147,7 @@ class Store(Reader):
         done = 0
         stream = self._identities(name) if tasks is None else iter([key.task for key in tasks if key.sweep == name])
         while chunk := list(islice(stream, CHUNK)):
-            with self._database.transaction():
+            with self._database.transaction("reset"):
                 batch = Batch(self._database)
                 done += sum(batch.reset(TaskKey(name, task), phases, reason, at) for task in chunk)
                 batch.flush()
@@ -161,7 +161,7 @@ class Store(Reader):
         values = asdict(row)
         columns = ",".join(values)
         sql = f"INSERT OR REPLACE INTO repository (id,{columns}) VALUES (1{',?' * len(values)})"
-        with self._database.transaction():
+        with self._database.transaction("repository"):
             self._database.execute(sql, list(values.values()))
 
     def set_invalid(
@@ -169,17 +169,17 @@ class Store(Reader):
     ) -> None:
         """Remember why a manifest is not understood."""
         sql = "INSERT OR REPLACE INTO invalid (path, sweep, at, errors) VALUES (?, ?, ?, ?)"
-        with self._database.transaction():
+        with self._database.transaction("invalid"):
             self._database.execute(sql, (path, sweep, at, rows.dump(errors)))
 
     def clear_invalid(self, path: str) -> None:
         """The manifest is understood again, or gone."""
-        with self._database.transaction():
+        with self._database.transaction("valid"):
             self._database.execute("DELETE FROM invalid WHERE path = ?", (path,))
 
     def set_path(self, name: SweepName, path: str, commit: Commit) -> None:
         """The manifest moved, and nothing else changed."""
-        with self._database.transaction():
+        with self._database.transaction("path"):
             self._database.execute("UPDATE sweeps SET path = ?, head = ? WHERE name = ?", (path, commit, name))
 
     def set_status(self, name: SweepName, conditions: Sequence[Condition], holds: Json) -> bool:
@@ -187,19 +187,19 @@ class Store(Reader):
         new = (rows.dump([asdict(each) for each in conditions]), rows.dump(holds))
         if self._database.row("SELECT conditions, holds FROM sweeps WHERE name = ?", (name,)) in (None, new):
             return False
-        with self._database.soft_transaction():
+        with self._database.soft_transaction("status"):
             self._database.execute("UPDATE sweeps SET conditions = ?, holds = ? WHERE name = ?", (*new, name))
         return True
 
     def set_source(self, name: SourceName, state: Json, at: Instant) -> None:
         """The last known state of a source."""
-        with self._database.soft_transaction():
+        with self._database.soft_transaction("source"):
             sql = "INSERT OR REPLACE INTO sources (name, at, state) VALUES (?, ?, ?)"
             self._database.execute(sql, (name, at, rows.dump(state)))
 
     def add_events(self, events: Sequence[Event], at: Instant) -> None:
         """Append events that belong to no other write."""
-        with self._database.transaction():
+        with self._database.transaction("events"):
             write_events(self._database, events, at)
 
     def _identities(self, name: SweepName) -> Iterator[TaskId]:

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "fakes"))  # `from processes import Processes`
+
 from reconciler.cli.telling import read_status, status_json
 from reconciler.core.errors import StoreError
 from reconciler.core.model import SweepName

@@ -15,15 +15,16 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import MARK, Processes, name_of, text_of
+from recount import faults
 
 SEEDS = [int(seed) for seed in os.environ.get("RECONCILER_CHAOS_SEEDS", "11").split(",")]
 CHAOS_S = float(os.environ.get("RECONCILER_CHAOS_S", "18"))
@@ -33,38 +34,6 @@ PLAIN = 50  # values of `n`, each with three lengths
 LENGTHS = (0.01, 0.05, 0.5)
 RETRIED = 12
 TURNED = 6
-MARK = "RECONCILER_CHAOS_WORLD"  # in the environment of everything that the world starts
-
-
-class Processes:
-    """What lives, by the kernel's word."""
-
-    def __init__(self, world: Any) -> None:
-        self.mark = f"{MARK}={world.root}".encode()
-        self.doubled: set[str] = set()  # tasks of which two attempts were seen alive
-        self.most: Counter[str] = Counter()  # by sweep: the most attempts seen alive at once; "" is all together
-
-    def all(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Every process of this world, with its environment."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    words = (entry / "environ").read_bytes().split(b"\0")
-                    if self.mark in words:
-                        pairs = (word.decode(errors="replace").partition("=") for word in words)
-                        yield int(entry.name), {name: value for name, _, value in pairs}
-
-    def tasks(self) -> list[tuple[int, dict[str, str]]]:
-        """Those that belong to attempts."""
-        return [(pid, env) for pid, env in self.all() if "RECONCILER_OUTPUT" in env]
-
-    def watch(self) -> None:
-        """Look for what must never be."""
-        alive = {env["RECONCILER_OUTPUT"]: (env["RECONCILER_SWEEP"], env["RECONCILER_TASK"]) for _, env in self.tasks()}
-        per_task = Counter(alive.values())
-        self.doubled |= {task for (_, task), count in per_task.items() if count > 1}
-        for sweep, count in [*Counter(sweep for sweep, _ in alive.values()).items(), ("", len(alive))]:
-            self.most[sweep] = max(self.most[sweep], count)
 
 
 class Chaos:
@@ -73,7 +42,7 @@ class Chaos:
     def __init__(self, world: Any, seed: int) -> None:
         self.world = world
         self.dice = random.Random(seed)
-        self.processes = Processes(world)
+        self.processes = Processes(world.root)
         self.root = world.root / "root"
         self.log = world.root / "tasks.log"
         self.values = list(range(PLAIN))
@@ -163,12 +132,10 @@ class Chaos:
 
     def kill_shims(self) -> None:
         """Stopped first, so that it is certain which attempt is hurt."""
-        for pid, env in self.some(self.processes.all(), 40):
-            name = Path(f"/proc/{pid}/comm")
-            if "RECONCILER_OUTPUT" in env or not _read(name).startswith("g"):
-                continue
+        for pid, _ in self.some(self.processes.shims(), 10):
             os.kill(pid, signal.SIGSTOP)
-            spec = self.root / "attempts" / _read(name).strip()[-2:] / _read(name).strip() / "spec.json"
+            eid = name_of(pid)
+            spec = self.root / "attempts" / eid[-2:] / eid / "spec.json"
             with contextlib.suppress(OSError, ValueError):
                 body = json.loads(spec.read_text())
                 self.hurt.add((body["sweep"], body["task"]))
@@ -295,14 +262,6 @@ class Chaos:
         while not self.settled() and time.monotonic() < end:
             self.pass_time(0.2)
 
-    def close(self) -> None:
-        """Whatever a failure has left."""
-        for _ in range(3):
-            for pid, _ in self.processes.all():
-                if pid != os.getpid():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-
     def settled(self) -> bool:
         head = self.world.git("rev-parse", "HEAD")
         told = self.world.status()
@@ -311,30 +270,6 @@ class Chaos:
         desired = {name: tasks["desired"] for name, tasks in sweeps.items()}
         wanted = {"plain": len(self.values) * len(LENGTHS), "retried": RETRIED, "turned": TURNED}
         return told["revision"] == head and not open_ and desired == wanted
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _faults(state: Path) -> list[str]:
-    """What a recount of the store finds wrong, once nothing is active."""
-    database = sqlite3.connect(f"file:{state}/state.db?mode=ro", uri=True)
-    found = [str(row) for row in database.execute("PRAGMA integrity_check") if row != ("ok",)]
-    counted = set(database.execute("SELECT sweep, source, phase, standing, n FROM counters WHERE n <> 0"))
-    recount = """
-        SELECT t.sweep, coalesce(t.source, ''), t.phase, t.standing, count(*) FROM tasks t
-        JOIN sweeps s ON s.id = t.sweep WHERE t.added <= s.generation GROUP BY 1, 2, 3, 4
-    """
-    found += [f"counters differ: {row}" for row in counted ^ set(database.execute(recount))]
-    found += [f"left: {row}" for row in database.execute("SELECT * FROM attempts WHERE open = 1")]
-    found += [f"head: {row}" for row in database.execute("SELECT * FROM heads")]
-    found += [f"settling: {row}" for row in database.execute("SELECT name FROM sweeps WHERE settling = 1")]
-    database.close()
-    return found
 
 
 @pytest.mark.timeout(CHAOS_S + CONVERGE_S + 60)
@@ -347,7 +282,7 @@ def test_whatever_happens_no_task_is_lost_and_none_runs_twice(
     try:
         _ordeal(chaos)
     finally:
-        chaos.close()
+        chaos.processes.close()
 
 
 def _ordeal(chaos: Chaos) -> None:
@@ -356,7 +291,7 @@ def _ordeal(chaos: Chaos) -> None:
     chaos.settle()
     story = " ".join(chaos.story)
     assert chaos.settled(), (
-        f"never settled after: {story}\n{world.status()}\n{_read(world.root / 'daemon.log')[-3000:]}"
+        f"never settled after: {story}\n{world.status()}\n{text_of(world.root / 'daemon.log')[-3000:]}"
     )
     assert world.stop() == 0
     time.sleep(0.5)
@@ -382,10 +317,8 @@ def _judge(chaos: Chaos, story: str) -> None:
     assert [chaos.turn] * TURNED == list(newest.values()), story
     assert (RETRIED, TURNED) == (world.counts("retried")["succeeded"], world.counts("turned")["succeeded"]), story
     assert world.counts("plain")["desired"] == world.counts("plain")["succeeded"] + _given_up(chaos), story
-    assert [] == _faults(world.state), story
-    assert [] == [
-        (pid, _read(Path(f"/proc/{pid}/cmdline"))) for pid, _ in chaos.processes.all() if pid != os.getpid()
-    ], story
+    assert [] == faults(world.state), story
+    assert [] == chaos.processes.left(), story
     assert chaos.processes.most["retried"] <= 2, story
     assert chaos.processes.most["turned"] <= 3, story
 

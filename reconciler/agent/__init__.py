@@ -15,6 +15,7 @@
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds
+    crash      named points at which a test ends one of these processes
 
 The shim is forked from the agent: an interpreter's start would cost more than all else together.
 """

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Deque, Dict, List, Optional, Set
 
 from . import shapes, shim
+from .crash import crashpoint
 from .look import Sight, is_this_boot, look, read_claim
 from .pipes import MAX_PIECE
 from .place import Root, make_folder, unlink, win
@@ -87,6 +88,7 @@ class Desk:
     def acknowledge(self, eids: List[str]) -> None:
         for eid in eids:
             unlink("%s/%s" % (self.root.outbox, eid))
+            crashpoint("outbox.acknowledged")
             self._told.discard(eid)
 
     def forget(self, eids: List[str]) -> int:
@@ -245,6 +247,7 @@ class Desk:
             pid = os.fork()
             if pid == 0:
                 shim.run(self.root, order, bool(self.pool.gpus), read_end)
+            crashpoint("shim.forked")
         except OSError:
             os.close(write_end)
             raise
@@ -259,7 +262,7 @@ class Desk:
         directory = self.root.attempt(eid)
         if not os.path.lexists(directory + "/claim"):
             make_folder(directory)
-            if win(directory + "/claim", shapes.dumps(self.root.claim_base("revoked"))):
+            if win(directory + "/claim", shapes.dumps(self.root.claim_base("revoked")), "revoke"):
                 self.watch.drop(eid)
                 return "revoked"
         sight = look(self.root, eid)
@@ -274,8 +277,10 @@ class Desk:
         if not is_this_boot(self.root, claim):
             return "unknown"
         if signal_shim(claim, signal.SIGTERM):
+            crashpoint("shim.signalled")
             return "signalled"
         if sight.lock == "held" and self.watch.end_leftovers(eid, claim, grace_s):
+            crashpoint("leftovers.signalled")
             return "signalled"
         return "ended" if look(self.root, eid).ended else "unknown"
 
@@ -293,13 +298,16 @@ class Desk:
         self.watch.drop(eid)
         self._told.discard(eid)
         unlink("%s/%s" % (self.root.outbox, eid))
+        crashpoint("attempt.unhinted")
         lock = None if sight.claim is None else sight.claim.lock
         if lock is not None and os.path.dirname(lock.path) == self.root.locks:
             unlink(lock.path)
+        crashpoint("attempt.unlocked")
         try:
             os.rename(sight.directory, "%s/%s.%s" % (self.root.trash, eid, os.urandom(4).hex()))
         except FileNotFoundError:
             pass
+        crashpoint("attempt.buried")
 
     def _take_over(self, eid: str, now: float) -> None:
         try:

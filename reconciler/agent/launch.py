@@ -9,6 +9,7 @@ import os
 import signal
 from typing import Callable, Dict, List, NamedTuple, Optional
 
+from . import crash
 from .shapes import Spec
 
 OUTPUT_TOKEN = "\0output\0"  # noqa: S105 - stands for a path; NUL cannot occur in an argument
@@ -16,6 +17,7 @@ CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - a path as well
 
 # Of a service manager's talk with the daemon: a task must not answer in its name.
 _DAEMONS_OWN = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES")
+_TESTS_OWN = (os.fsencode(crash.AT), os.fsencode(crash.TOKEN))
 
 # Python ignores some of these, and nohup and shells others; exec would hand that on.
 _RESET = [
@@ -54,7 +56,7 @@ class Folders(NamedTuple):
 def environment(base: Dict[bytes, bytes], spec: Spec, folders: Folders, cwd: str) -> Dict[bytes, bytes]:
     """The agent's own (`base`), the manifest's over it, and ours over both."""
     result = dict(base)
-    for name in _DAEMONS_OWN:
+    for name in _DAEMONS_OWN + _TESTS_OWN:
         result.pop(name, None)
     for key, value in spec.environment.items():
         result[_bytes(key)] = _bytes(_resolved(value, folders))

@@ -16,6 +16,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import pipes, shapes, side, system
 from .channel import Channel
+from .crash import arm, crashpoint
 from .desk import Desk
 from .place import Root
 from .shapes import Json, Object, Refusal
@@ -129,6 +130,7 @@ class Agent:
             if page is None:
                 self._news_at = None
                 return
+            crashpoint("agent.telling")
             self._channel.write_text(page)
 
     # ------------------------------------------------------------------------------------------ events
@@ -177,6 +179,7 @@ class Agent:
                 self._refuse(number, "Failed", "%s: %s" % (type(error).__name__, error), "")
             else:
                 if answer is not None:
+                    crashpoint("agent.answering")
                     self._channel.write({"id": number, "ok": answer})
 
     def _refuse(self, number: Json, reason: str, message: str, hint: str) -> None:
@@ -293,6 +296,7 @@ class Agent:
         self._selector.unregister(fd)
         del self._errands[errand.name]
         answer = side.answer(fd)
+        crashpoint("errand.answered")
         for number in errand.askers:
             reply = dict(answer)
             reply["id"] = number
@@ -303,6 +307,7 @@ def main() -> int:
     """Returns the exit status."""
     for number in (signal.SIGINT, signal.SIGHUP):  # ends of a terminal or a connection are seen on stdin
         signal.signal(number, signal.SIG_IGN)
+    arm(os.environ)
     pipes.close_all_but((0, 1, 2))  # whatever who started us has left open
     Agent().run()
     return 0

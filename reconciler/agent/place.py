@@ -12,6 +12,7 @@ import time
 from typing import List, Optional
 
 from . import system
+from .crash import crashpoint
 from .shapes import Object, Refusal
 
 _FOLDERS = ("attempts", "epoch", "outbox/new", "checkpoints", "projects", "trash")
@@ -30,6 +31,7 @@ class Root:
         self._own()
         for name in _FOLDERS:
             os.makedirs(os.path.join(path, name), 0o700, exist_ok=True)
+            crashpoint("root.made")
         self.outbox = path + "/outbox/new"
         self.trash = path + "/trash"
         self.bell = path + "/bell"
@@ -61,7 +63,7 @@ class Root:
             if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon):
                 raise self.fencing()
             claim = dict(self.claim_base("epoch"), pid=os.getpid(), daemon=daemon)
-            won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim))
+            won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim), "epoch")
             # An epoch below the highest can be won when its file was dropped meanwhile: it rules nothing.
             if won and max(self._epochs()) == number:
                 break
@@ -69,6 +71,7 @@ class Root:
         for old in self._epochs():
             if old < number:
                 unlink("%s/epoch/%d" % (self.path, old))
+                crashpoint("epoch.dropped")
 
     def fencing(self) -> Refusal:
         """What a daemon is told that does not rule here any more."""
@@ -96,7 +99,7 @@ class Root:
     def _own(self) -> None:
         path = self.path + "/OWNER"
         if not os.path.exists(path):
-            win(path, self.instance + "\n")
+            win(path, self.instance + "\n", "owner")
         with open(path, encoding="utf-8") as file:
             owner = file.read(100).strip()
         if owner != self.instance:
@@ -107,8 +110,10 @@ class Root:
             )
 
 
-def win(path: str, content: str) -> bool:
+def win(path: str, content: str, label: str) -> bool:
     """Make the file `path` with this content unless it exists; True when it was us.
+
+    A crash may come at `<label>.written`, `<label>.linked` and `<label>.won`.
 
     The content is complete before the name exists. The number of links decides, not what link(2) returned: on NFS a
     repeated request may say "exists" to the very one who made it. Raises OSError when nobody won.
@@ -118,16 +123,19 @@ def win(path: str, content: str) -> bool:
     failure: Optional[OSError] = None
     try:
         write_all(fd, content.encode("utf-8"))
+        crashpoint(label + ".written")
         try:
             os.link(unique, path)
         except OSError as error:
             failure = error
+        crashpoint(label + ".linked")
         won = os.fstat(fd).st_nlink == 2
     finally:
         os.close(fd)
         unlink(unique)
     if not won and failure is not None and not os.path.exists(path):
         raise failure
+    crashpoint(label + ".won")
     return won
 
 

@@ -22,6 +22,7 @@ import traceback
 from typing import Dict, Optional
 
 from . import launch, pipes, supervise, system
+from .crash import crashpoint
 from .look import lock_state
 from .pipes import MAX_PIECE, RING_FD
 from .place import Root, make_folder, win
@@ -102,7 +103,7 @@ class Shim:
         """Returns the shim's exit status."""
         try:
             self._prepare()
-            won = win(self.directory + "/claim", json.dumps(self.claim))
+            won = win(self.directory + "/claim", json.dumps(self.claim), "claim")
         except OSError as error:
             self._ring("!", "%s: %s" % (error.filename or self.directory, error.strerror))
             self._clean()
@@ -111,10 +112,12 @@ class Shim:
             self._clean()
             return LOST
         self._ring("+", self._found(None))
+        crashpoint("start.told")
         record = self._execute(time.time())
         self._publish(record)
         self._release()
         self._ring("-", self._found(record))
+        crashpoint("end.told")
         return 0
 
     def _prepare(self) -> None:
@@ -122,14 +125,18 @@ class Shim:
         make_folder(self.directory)
         make_folder(self.folders.output)
         make_folder(self.folders.checkpoint)
+        crashpoint("attempt.made")
         self._stage("spec.json", self.spec.raw)
+        crashpoint("attempt.staged")
         self._stage("params.json", self.spec.parameters)
         self.record_fd = os.open(self.record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(self.record_fd, b" " * RECORD_BYTES)
+        crashpoint("record.reserved")
         self._redirect()
         self.lock_fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.set_inheritable(self.lock_fd, True)  # held as long as any process of the attempt lives
+        crashpoint("lock.taken")
         self.claim = self._claim(os.fstat(self.lock_fd))
 
     def _claim(self, lock: os.stat_result) -> Object:
@@ -155,7 +162,9 @@ class Shim:
         except FileExistsError:
             unique = path + "." + self.nonce
             _create(unique, data)
+            crashpoint("restage.written")
             os.rename(unique, path)
+            crashpoint("restage.renamed")
 
     def _redirect(self) -> None:
         """Standard output and error, for the task and for our own last words."""
@@ -181,7 +190,9 @@ class Shim:
         except launch.LaunchError as error:
             record["launch_error"] = str(error)[:300]
         else:
+            crashpoint("task.launched")
             end = supervise.supervise(task, self.spec.walltime_s, self.spec.grace_s)
+            crashpoint("task.ended")
             record.update(ended_by=end.by, exit_code=end.code, signal=end.signal)
             record.update(cpu_s=end.cpu_s, max_rss_mib=end.max_rss_mib)
         record["ended_at"] = time.time()
@@ -208,12 +219,15 @@ class Shim:
         except OSError:
             pass
         os.pwrite(self.record_fd, data.ljust(RECORD_BYTES), 0)
+        crashpoint("record.written")
         path = self.directory + "/exit.json"
         os.rename(self.record_path, path)
+        crashpoint("record.renamed")
         try:
             os.link(path, "%s/%s" % (self.root.outbox, self.spec.eid))
         except OSError:  # a full disk, or it is there: only a hint
             pass
+        crashpoint("record.hinted")
 
     def _release(self) -> None:
         """Let go of everything of the attempt; its lock is free now, unless something of it is still alive."""
@@ -222,6 +236,7 @@ class Shim:
             os.dup2(0, number)
         os.close(self.record_fd)
         os.close(self.lock_fd)
+        crashpoint("lock.released")
 
     def _found(self, record: Optional[Object]) -> str:
         """What the agent may pass on as it is, instead of looking."""

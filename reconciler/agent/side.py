@@ -12,6 +12,7 @@ import time
 from typing import Callable, Dict, List, Tuple
 
 from . import shapes
+from .crash import crashpoint
 from .shapes import Object, Refusal, dumps
 
 GIT_TIMEOUT_S = 600.0
@@ -80,6 +81,7 @@ def empty_trash(trash: str) -> Object:
 
     for entry in os.scandir(trash):
         shutil.rmtree(entry.path, ignore_errors=True)
+        crashpoint("trash.emptied")
     return {}
 
 
@@ -99,11 +101,13 @@ def make_worktree(path: str, commit: str, git_dir: str) -> Object:
         _git(git_dir, tree, env, ["checkout-index", "--all", "--force", "--quiet"], until)
         _protect(tree)
         os.sync()  # a power loss must not leave empty files under the final name
+        crashpoint("worktree.made")
         try:
             os.rename(tree, path)
         except OSError:
             if not os.path.isdir(path):  # another maker was first: its tree is the same
                 raise
+        crashpoint("worktree.renamed")
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return {"path": path}

@@ -10,6 +10,7 @@ import time
 from typing import List, NamedTuple, Optional, Tuple
 
 from . import system
+from .crash import crashpoint
 
 AWAITED = (signal.SIGCHLD, signal.SIGTERM)
 CLEARING_S = 10.0  # how long processes that do not die (they hang in the kernel) may delay the record
@@ -74,6 +75,7 @@ def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usag
             continue
         _signal_group(task, signal.SIGTERM)
         _signal_group(task, signal.SIGCONT)  # a stopped process would not hear it
+        crashpoint("task.signalled")
         deadline = time.monotonic() + grace_s
 
 

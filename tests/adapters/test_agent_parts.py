@@ -100,7 +100,7 @@ def test_of_many_processes_one_wins(tmp_path):
     for number in range(32):
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if place.win(str(goal), f"{number}") else 97)
+            os._exit(0 if place.win(str(goal), f"{number}", "claim") else 97)
         children.append(pid)
 
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
@@ -112,7 +112,7 @@ def test_of_many_processes_one_wins(tmp_path):
 
 def test_when_nobody_can_win_it_is_an_error_and_not_a_loss(tmp_path):
     with pytest.raises(OSError, match="No such file") as caught:
-        place.win(str(tmp_path / "gone" / "claim"), "x")
+        place.win(str(tmp_path / "gone" / "claim"), "x", "claim")
 
     assert caught.value.errno == errno.ENOENT
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.core import identity
+from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.model import Attempt, Commit, Eid, Instant, Phase, Task
-from reconciler.core.wire import AttemptSpec, CancelOutcome, StartOutcome
+from reconciler.core.wire import AttemptSpec, CancelOutcome, RevokeOutcome, StartOutcome
 from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.store import Store
@@ -25,11 +26,13 @@ CANCEL_AGAIN_S = 10.0  # a cancellation without a proven end is asked for again 
 class Applied:
     """What was done, and whom to look at: attempts whose claim somebody else had made.
 
-    sent  how many were answered for; the source leaves out what it cannot read
+    sent     how many were answered for; the source leaves out what it cannot read, or cannot tell
+    refused  why the source took nothing, for certain, or ""
     """
 
     sent: int
-    look_at: tuple[Eid, ...]
+    look_at: tuple[Eid, ...] = ()
+    refused: str = ""
 
 
 async def submit(source: Source, store: Store, catalog: Catalog, projects: Projects, clock: Clock) -> Applied:
@@ -39,11 +42,36 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     """
     specs = _specs(source, store, catalog, projects, clock.now())
     if not specs:
-        return Applied(sent=0, look_at=())
-    outcomes = await source.ask(source.dialect.submit(specs))
+        return Applied(sent=0)
+    outcomes = await _outcomes(source, store, specs, clock)
+    if isinstance(outcomes, str):
+        return Applied(sent=0, refused=outcomes)
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
     store.accepted(accepted, clock.now())  # what the source told about them meanwhile stands
     return Applied(sent=len(outcomes), look_at=tuple(eid for eid in outcomes if eid not in accepted))
+
+
+async def _outcomes(
+    source: Source, store: Store, specs: Sequence[AttemptSpec], clock: Clock
+) -> Mapping[Eid, StartOutcome] | str:
+    """What became of each; or why a scheduler has certainly taken none of them.
+
+    A scheduler takes a submission twice if it is told twice, so that each attempt is told it once: whatever happens
+    from here on, only evidence tells whether it is there.
+    """
+    question = source.dialect.submit(specs)
+    if not source.dialect.limits.scheduled:
+        return await source.ask(question)
+    eids = [spec.eid for spec in specs]
+    store.sent(eids, clock.now())
+    try:
+        return await source.ask(question)
+    except NotSent:
+        store.unsent(eids)
+        raise
+    except (Refused, Busy) as error:
+        store.unsent(eids)
+        return error.message
 
 
 def pins(source: Source, store: Store, catalog: Catalog) -> set[Commit]:
@@ -54,11 +82,13 @@ def pins(source: Source, store: Store, catalog: Catalog) -> set[Commit]:
 def _intended(source: Source, store: Store, catalog: Catalog) -> list[tuple[Attempt, Sweep | None]]:
     """The oldest intents, with their sweeps as they are now.
 
-    Only for the very system for which they were intended: another host, or another boot, is for `resolve` to judge.
+    Without a scheduler only for the very system for which they were intended: another host, or another boot, is for
+    `resolve` to judge.
     """
-    hello = source.state.hello
-    found = store.unaccepted(source.config.name, limit=source.dialect.limits.batch_max)
-    return [(each, catalog.get(each.key.sweep)) for each in found if hello is not None and hello.identity == each.home]
+    hello, limits = source.state.hello, source.dialect.limits
+    here = None if hello is None else hello.identity
+    found = store.unaccepted(source.config.name, limit=limits.batch_max)
+    return [(each, catalog.get(each.key.sweep)) for each in found if limits.scheduled or each.home == here]
 
 
 def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, now: Instant) -> list[AttemptSpec]:
@@ -84,6 +114,14 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
     return [_spec(attempt, tasks[attempt.key.task_key], sweep, path) for attempt, sweep, path in ready]
 
 
+async def revoke(source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid]) -> Applied:
+    """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides."""
+    outcomes = await source.ask(source.dialect.revoke(eids))
+    _record_revoked(store, catalog, [eid for eid, won in outcomes.items() if won is RevokeOutcome.REVOKED], clock.now())
+    claimed = tuple(eid for eid, won in outcomes.items() if won is RevokeOutcome.CLAIMED)
+    return Applied(sent=len(outcomes), look_at=claimed)
+
+
 async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, float]) -> Applied:
     """End one batch of what is to be cancelled on this source; `asked` keeps when (elapsed) each was last asked for."""
     elapsed = clock.elapsed()
@@ -93,7 +131,7 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     due = [eid for eid in wanted if elapsed - asked.get(eid, float("-inf")) >= CANCEL_AGAIN_S]
     due = due[: source.dialect.limits.batch_max]
     if not due:
-        return Applied(sent=0, look_at=())
+        return Applied(sent=0)
     outcomes = await source.ask(source.dialect.cancel(due))
     asked.update(dict.fromkeys(due, elapsed))
     revoked = [eid for eid, outcome in outcomes.items() if outcome is CancelOutcome.REVOKED]
@@ -130,7 +168,13 @@ def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: In
     """They never started, and never will: we won their claims."""
     attempts: Mapping[Eid, Attempt] = store.attempts_by_eid(eids)
     ended = [
-        replace(attempt, phase=Phase.CANCELLED, reason=attempt.cancel, ended_at=now, message="it had not started")
+        replace(
+            attempt,
+            phase=Phase.CANCELLED,
+            reason=attempt.cancel or "NotListed",
+            ended_at=now,
+            message="it had not started",
+        )
         for attempt in attempts.values()
         if attempt.phase.active
     ]

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
+from reconciler.core.evidence import evidence
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task, TaskKey
-from reconciler.core.resolve import Resubmit, Unresolved, evidence, resolve
+from reconciler.core.resolve import GiveUp, Resolution, Resubmit, Unresolved, resolve
 from reconciler.core.wire import Found
 from reconciler.store import Store
 
@@ -23,6 +24,7 @@ class Observation:
     changed      sweeps of which something was recorded
     ended        how many attempts ended
     again        attempts that nothing was found of: to be started again under the same eid
+    give_up      attempts that will not start any more, as far as can be told: to be revoked
     refused      what the source said when it could not even start something, or ""
     unresolved   attempts whose fate the evidence does not tell, with their sweeps
     """
@@ -31,50 +33,78 @@ class Observation:
     changed: frozenset[SweepName]
     ended: int
     again: int
+    give_up: tuple[Eid, ...]
     refused: str
     unresolved: Mapping[Eid, SweepName]
 
 
-def observe(store: Store, catalog: Catalog, here: HostIdentity, page: Sequence[Found], now: Instant) -> Observation:
-    """Record what a page of evidence proves. Attempts that the store does not know are left alone."""
+def observe(
+    store: Store,
+    catalog: Catalog,
+    here: HostIdentity,
+    page: Sequence[Found],
+    now: Instant,
+    settled: Set[Eid] = frozenset(),
+) -> Observation:
+    """Record what a page of evidence proves. Attempts that the store does not know are left alone.
+
+    settled: those that the source's scheduler has no more, for good.
+    """
     attempts = store.attempts_by_eid([found.eid for found in page])
-    news: list[Attempt] = []
-    again: set[Eid] = set()
-    acknowledge: list[Eid] = []
-    unresolved: dict[Eid, SweepName] = {}
-    ended = 0
-    refused = ""
+    findings = _Findings()
     for found in page:
         attempt = attempts.get(found.eid)
-        if attempt is None:
-            continue
-        if not attempt.phase.ended:
-            match resolve(attempt, evidence(attempt, found, here), now):
-                case Attempt() as newer:
-                    attempt = newer
-                    ended += newer.phase.ended
-                    news.append(newer)
-                case Resubmit() as resubmit:
-                    again.add(found.eid)
-                    refused = resubmit.message if found.refused else refused
-                    news.append(replace(attempt, accepted_at=None))
-                case Unresolved():
-                    unresolved[found.eid] = attempt.key.sweep
-                case None:
-                    pass
+        if attempt is not None:
+            proofs = evidence(attempt, found, here, settled=found.eid in settled)
+            findings.take(attempt, found, None if attempt.phase.ended else resolve(attempt, proofs, now))
+    if findings.news:
+        tasks = store.tasks_by_key(attempt.key.task_key for attempt in findings.news)
+        store.record([_pair(catalog, attempt, tasks, findings.again, now) for attempt in findings.news], now)
+    return findings.observation()
+
+
+class _Findings:
+    """What the resolutions of one page come to."""
+
+    def __init__(self) -> None:
+        self.news: list[Attempt] = []
+        self.again: set[Eid] = set()
+        self._acknowledge: list[Eid] = []
+        self._give_up: list[Eid] = []
+        self._unresolved: dict[Eid, SweepName] = {}
+        self._ended = 0
+        self._refused = ""
+
+    def take(self, attempt: Attempt, found: Found, resolution: Resolution | None) -> None:
+        """The attempt as it was, and what was resolved of it."""
+        match resolution:
+            case Attempt() as attempt:
+                self._ended += attempt.phase.ended
+                self.news.append(attempt)
+            case Resubmit():
+                self.again.add(found.eid)
+                self._refused = resolution.message if found.refused else self._refused
+                self.news.append(replace(attempt, accepted_at=None))
+            case GiveUp():
+                self._give_up.append(found.eid)
+            case Unresolved():
+                self._unresolved[found.eid] = attempt.key.sweep
+            case None:
+                pass
         if attempt.phase.ended and found.exit is not None:
-            acknowledge.append(found.eid)
-    if news:
-        tasks = store.tasks_by_key(attempt.key.task_key for attempt in news)
-        store.record([_pair(catalog, attempt, tasks, again, now) for attempt in news], now)
-    return Observation(
-        acknowledge=tuple(acknowledge),
-        changed=frozenset(attempt.key.sweep for attempt in news),
-        ended=ended,
-        again=len(again),
-        refused=refused,
-        unresolved=unresolved,
-    )
+            self._acknowledge.append(found.eid)
+
+    def observation(self) -> Observation:
+        """To be told once it is recorded."""
+        return Observation(
+            acknowledge=tuple(self._acknowledge),
+            changed=frozenset(attempt.key.sweep for attempt in self.news),
+            ended=self._ended,
+            again=len(self.again),
+            give_up=tuple(self._give_up),
+            refused=self._refused,
+            unresolved=self._unresolved,
+        )
 
 
 def _pair(

@@ -21,7 +21,8 @@ from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, Garbled, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Commit, Eid, InstanceId, Instant
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Exchange, Found, Hello, Probe, Reply, Request, probe_from_json
+from reconciler.core.wire import Exchange, Found, Hello, Probe, Reply, Request
+from reconciler.core.wire_json import probe_from_json
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link, Ruler, Session
 

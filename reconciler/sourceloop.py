@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from reconciler import apply
@@ -17,6 +17,8 @@ from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Fenced, ReconcilerError
+from reconciler.core.jobs import Listing
+from reconciler.core.listings import Register, heard, settled
 from reconciler.core.model import Commit, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.wire import PAGE, Found
@@ -173,12 +175,16 @@ class SourceLoop:
 
     async def _serve(self) -> None:
         """Listen, act and probe side by side; the first to end ends the session."""
-        works = (self._listen(), self._acknowledge(), self._act(), self._bring(), self._probe())
+        works = [self._listen(), self._acknowledge(), self._act(), self._bring(), self._probe()]
+        poll_s = self.source.dialect.limits.poll_s
+        if poll_s is not None:
+            works.append(self._poll(poll_s))
         workers = [asyncio.create_task(work) for work in works]
         try:
-            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
-            for worker in done:
-                worker.result()
+            await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            for worker in workers:
+                if worker.done():
+                    worker.result()
         finally:
             for worker in workers:
                 worker.cancel()
@@ -218,6 +224,8 @@ class SourceLoop:
         while True:
             done = await apply.submit(self.source, self._store, self._catalog, self._projects, self._clock)
             await self._look_at(done.look_at)
+            if done.refused:
+                self._pause_after(done.refused)
             if done.sent == 0 or self._clock.elapsed() < self._pause_until:
                 return
 
@@ -261,25 +269,56 @@ class SourceLoop:
             count = min(len(self._audited), AUDIT_MAX)
             await self._look_at([self._audited.popleft() for _ in range(count)])
 
+    async def _poll(self, every_s: float) -> None:
+        """Ask the scheduler for everything that is open, again and again, in one question each time."""
+        register = Register()
+        while True:
+            sent = [attempt.eid for attempt in self._store.open_attempts(self.name) if attempt.sent_at is not None]
+            if sent:
+                page = await self.source.ask(self.source.dialect.inspect(sent))
+                register = self._heard(register, page)
+                await self._give_up(self._take(list(page.values()), self._gone(register)))
+            await self._clock.sleep(every_s)
+
+    def _heard(self, register: Register, page: Mapping[Eid, Found]) -> Register:
+        """What a clean listing adds to what others have told; any other adds nothing."""
+        found = page.values()
+        if any(each.listing is not Listing.CLEAN for each in found):
+            return register
+        listed = [each.eid for each in found if each.job is not None]
+        missing = [each.eid for each in found if each.job is None and each.exit is None]
+        return heard(register, listed=listed, missing=missing, at=self._clock.elapsed())
+
+    def _gone(self, register: Register) -> Set[Eid]:
+        return settled(register, at=self._clock.elapsed(), settle_s=self.source.dialect.limits.settle_s)
+
+    async def _give_up(self, seen: Observation) -> None:
+        if seen.give_up:
+            done = await apply.revoke(self.source, self._store, self._catalog, self._clock, seen.give_up)
+            await self._look_at(done.look_at)
+            self._changed(frozenset())
+
     async def _look_at(self, eids: Sequence[Eid]) -> None:
-        for first in range(0, len(eids), PAGE):
-            asked = eids[first : first + PAGE]
+        most = self.source.dialect.limits.inspect_max
+        for first in range(0, len(eids), most):
+            asked = eids[first : first + most]
             page = await self.source.ask(self.source.dialect.inspect(asked))
             self._take(list(page.values()))
             unread = self._store.attempts_by_eid(eid for eid in asked if eid not in page)
             self._unresolved.update((eid, attempt.key.sweep) for eid, attempt in unread.items())
 
-    def _take(self, page: Sequence[Found]) -> None:
-        """Record a page of evidence; what is recorded the source may forget."""
+    def _take(self, page: Sequence[Found], gone: Set[Eid] = frozenset()) -> Observation:
+        """Record a page of evidence; what is recorded the source may forget. `gone`: not listed any more, for good."""
         hello = self.source.state.hello
         assert hello is not None
-        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now())
+        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now(), gone)
         self._note(page, seen)
         if seen.changed:
             self._changed(seen.changed)
         if seen.acknowledge:
             self._to_acknowledge.extend(seen.acknowledge)
             self._recorded.set()
+        return seen
 
     def _note(self, page: Sequence[Found], seen: Observation) -> None:
         for found in page:
@@ -288,11 +327,14 @@ class SourceLoop:
         if seen.ended:
             self._ends.append((self._clock.elapsed(), seen.ended))
         if seen.refused:
-            self._pause_until = self._clock.elapsed() + REFUSED_DELAY_S
-            self._refused = seen.refused
-            log.warning("source cannot start attempts", extra={"source": self.name, "why": seen.refused})
+            self._pause_after(seen.refused)
         if seen.again:
             self._wake.set()
+
+    def _pause_after(self, refused: str) -> None:
+        self._pause_until = self._clock.elapsed() + REFUSED_DELAY_S
+        self._refused = refused
+        log.warning("source cannot start attempts", extra={"source": self.name, "why": refused})
 
     def _forget_old_ends(self) -> None:
         oldest = self._clock.elapsed() - PREFETCH_WINDOW_S

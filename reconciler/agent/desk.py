@@ -18,6 +18,7 @@ from .pool import Pool
 from .reach import shim_lives, signal_shim
 from .shapes import Object, Order, Spec
 from .supervise import AWAITED
+from .system import status_words
 from .watch import Watch
 
 LOOKS_AT_ONCE = 100
@@ -74,6 +75,16 @@ class Desk:
                 self.watch.add(eid).running_told = True
             found[eid] = sight.told(waiting=self._is_ours(eid) and sight.claim is None)
         return found
+
+    def revoke(self, eids: List[str]) -> Object:
+        """Who has won each claim; one that cannot be made is left out."""
+        outcomes: Object = {}
+        for eid in eids:
+            try:
+                outcomes[eid] = "revoked" if self._revoke(eid) else "claimed"
+            except OSError:
+                continue
+        return outcomes
 
     def cancel(self, eids: List[str], grace_s: float) -> Object:
         """What became of each."""
@@ -175,7 +186,7 @@ class Desk:
             return
         self.pool.release(eid)
         if sight.claim is None:
-            self._refused(eid, "the shim ended before it could claim (%s)" % _status_words(status))
+            self._refused(eid, "the shim ended before it could claim (%s)" % status_words(status))
         else:
             self._seen(eid, sight)
 
@@ -257,20 +268,26 @@ class Desk:
         os.set_blocking(write_end, False)
         return Worker(pid, write_end, order.spec.eid)
 
-    def _cancel(self, eid: str, grace_s: float) -> str:
-        self.pool.drop(eid)
+    def _revoke(self, eid: str) -> bool:
+        """Win its claim, so that it never starts; False when it has started. Raises OSError."""
         directory = self.root.attempt(eid)
         if not os.path.lexists(directory + "/claim"):
             make_folder(directory)
             if win(directory + "/claim", shapes.dumps(self.root.claim_base("revoked")), "revoke"):
+                self.pool.drop(eid)
                 self.watch.drop(eid)
-                return "revoked"
+                return True
+        claim = read_claim(directory)
+        return claim is not None and claim.kind == "revoked"
+
+    def _cancel(self, eid: str, grace_s: float) -> str:
+        self.pool.drop(eid)
+        if self._revoke(eid):
+            return "revoked"
         sight = look(self.root, eid)
         claim = sight.claim
         if claim is None:
             return "unknown"
-        if claim.kind == "revoked":
-            return "revoked"
         if sight.ended:
             return "ended"
         self._keep(eid, sight)
@@ -386,9 +403,3 @@ class Desk:
         eids = list(self.news)[: shapes.PAGE]
         entries = ",".join('"%s":%s' % (eid, self.news.pop(eid)) for eid in eids)
         return '{"push":"found","found":{%s}}' % entries
-
-
-def _status_words(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return "signal %d" % os.WTERMSIG(status)
-    return "exit %d" % os.WEXITSTATUS(status)

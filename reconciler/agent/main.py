@@ -27,7 +27,7 @@ OUTBOX_TICKS = 5
 DAY_TICKS = 86400
 FORK_PAUSE_S = 1.0
 MAX_WORKTREES = 8  # in the making at once
-MUTATIONS = frozenset(("start", "cancel", "ack", "forget", "worktree"))
+MUTATIONS = frozenset(("start", "revoke", "cancel", "ack", "forget", "worktree"))
 
 
 class Errand(NamedTuple):
@@ -57,6 +57,7 @@ class Agent:
         self._operations: Dict[str, Callable[[Desk, Object], Object]] = {
             "start": self._start,
             "inspect": self._inspect,
+            "revoke": self._revoke,
             "cancel": self._cancel,
             "ack": self._acknowledge,
             "forget": self._forget,
@@ -248,6 +249,9 @@ class Agent:
 
     def _inspect(self, desk: Desk, body: Object) -> Object:
         return {"found": desk.inspect(shapes.eids_of(body))}
+
+    def _revoke(self, desk: Desk, body: Object) -> Object:
+        return {"outcomes": desk.revoke(shapes.eids_of(body))}
 
     def _cancel(self, desk: Desk, body: Object) -> Object:
         return {"outcomes": desk.cancel(shapes.eids_of(body), shapes.number(body, "grace_s"))}

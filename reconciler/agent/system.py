@@ -74,6 +74,13 @@ def age_s(ticks: int) -> float:
     return uptime - ticks / float(os.sysconf("SC_CLK_TCK"))
 
 
+def status_words(status: int) -> str:
+    """How a process ended, from its wait status."""
+    if os.WIFSIGNALED(status):
+        return "signal %d" % os.WTERMSIG(status)
+    return "exit %d" % os.WEXITSTATUS(status)
+
+
 def become_subreaper() -> None:
     """Orphans among our descendants become our children; best effort."""
     if _LIBC is not None:

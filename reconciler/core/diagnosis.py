@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from reconciler.core.jobs import Account, Verdict
 from reconciler.core.lifecycle import RESUME
 from reconciler.core.model import Attempt, FailureClass, Instant, Phase, Resources
 from reconciler.core.wire import Ended, ExitRecord
@@ -51,6 +52,37 @@ def recorded(attempt: Attempt, record: ExitRecord) -> Attempt:
         failure, message = _diagnosed(attempt, record)
         ended = replace(attempt, phase=Phase.FAILED, reason=failure.value, message=message, failure=failure)
     return replace(ended, ended_at=record.ended_at)
+
+
+def accounted(attempt: Attempt, account: Account) -> Attempt:
+    """The end that the accounting tells of a start that left no record. It never tells a success: nothing was kept."""
+    told = f"the scheduler says {account.raw or account.verdict.value}, and it left no record"
+    if attempt.cancel:
+        return cancelled(attempt, account.ended_at, attempt.cancel, told)
+    failure = _accounted_class(account.verdict)
+    if failure is FailureClass.LOST:
+        return lost(attempt, account.ended_at, told)
+    return replace(
+        attempt, phase=Phase.FAILED, ended_at=account.ended_at, reason=failure.value, message=told, failure=failure
+    )
+
+
+def _accounted_class(verdict: Verdict) -> FailureClass:
+    match verdict:
+        case Verdict.TIMEOUT:
+            return FailureClass.TIMEOUT
+        case Verdict.OUT_OF_MEMORY:
+            return FailureClass.OUT_OF_MEMORY
+        case Verdict.NODE_FAILURE:
+            return FailureClass.NODE_FAILURE
+        case Verdict.PREEMPTED:
+            return FailureClass.PREEMPTED
+        case Verdict.CANCELLED:
+            return FailureClass.CANCELLED_EXTERNALLY
+        case Verdict.COMPLETED | Verdict.FAILED:  # it would have written its record: what became of it is not known
+            return FailureClass.LOST
+        case _:
+            assert_never(verdict)
 
 
 def _diagnosed(attempt: Attempt, record: ExitRecord) -> tuple[FailureClass, str]:

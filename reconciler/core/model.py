@@ -131,6 +131,7 @@ class Attempt:
     home: HostIdentity  # the source's identity when the attempt was intended
     resources: Resources
     intended_at: Instant
+    sent_at: Instant | None = None  # to a scheduler, which must not be told twice: from then on it may be there
     accepted_at: Instant | None = None  # None: an unknown submission, to be resolved
     started_at: Instant | None = None
     ended_at: Instant | None = None

@@ -105,6 +105,10 @@ REASONS: Mapping[str, Reason] = {
         "For some attempts the evidence does not tell whether they run or have ended: they are left alone.",
         "Look at them with `reconciler task`; for those that are dead, `reconciler retry SWEEP TASK --assume-dead`.",
     ),
+    "NoRecord": Reason(
+        "The scheduler no longer lists the attempt, and neither a record nor the accounting tells how it ended.",
+        "Look at the scheduler's log; then `reconciler retry SWEEP TASK --assume-dead`.",
+    ),
     "NoSourceFits": Reason(
         "No source could ever take the task, even when idle; the message says what each of them lacks.",
         "Change `placement` or `resources` in the manifest, or add a source that fits to the configuration.",
@@ -124,6 +128,10 @@ REASONS: Mapping[str, Reason] = {
     "NotDesired": Reason(
         "The point of this task is no longer in the manifest.",
         "Add the point again if it should run.",
+    ),
+    "NotListed": Reason(
+        "The scheduler did not have the attempt for long, and it had not started: another one replaces it.",
+        "",
     ),
     "NotScheduled": Reason(
         "The schedule of the sweep has not ticked since it was accepted: nothing of it starts before.",

@@ -9,115 +9,60 @@ An end is concluded from positive evidence only, and evidence has an order, stro
     5. the source was rebooted, and does not have it in its queue
     6. nothing is there: that ends nothing, but it may be started again
 
+Where a scheduler keeps the queue, locks and boots of the host that looks prove nothing. There it is
+
+    3. the scheduler lists it: it lives, or will
+    4. it is listed no more, for good (see `core.listings`), and the accounting knows the end of the start that we know
+    5. it is listed no more, and its walltime, which the scheduler enforces, has long passed
+    6. it is listed no more, and never started: that ends nothing, but we may give it up by winning its claim
+
 Whatever does not prove anything (an unreachable source, a lock that cannot be judged, a look from another host) leaves
 the attempt as it is. A terminal attempt absorbs everything; a running one never goes back to queued.
-
-Each kind of evidence is a class, and `_with` gives each its place by an exhaustive match: a new kind does not pass the
-type checker before it has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from reconciler.core.diagnosis import cancelled, lost, recorded
-from reconciler.core.model import Attempt, Digest, HostIdentity, Instant, Phase
-from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
-
-
-@dataclass(frozen=True, slots=True)
-class ExitSeen:
-    """The shim's exit record; counts only if its nonce is the claim's."""
-
-    record: ExitRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The attempt started: its shim won the claim."""
-
-    claim: Claim
-    directory: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """Somebody gave up on the attempt and won its claim: it never ran and never will."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class LockHeld:
-    """Some process of the attempt lives."""
-
-
-@dataclass(frozen=True, slots=True)
-class LockFree:
-    """No process of the attempt lives. Looked at before the exit record was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class LockUnknown:
-    """The lock of a started attempt cannot be judged: no file, or not the claim's inode. Proves nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebooted:
-    """The same host runs another boot than the one in which the attempt was claimed or intended."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrongHost:
-    """We looked from another host: its locks and its boot prove nothing. The source is unhealthy."""
-
-    expected: HostIdentity
-    actual: HostIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """It waits in the source's own queue, and will start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Same boot, no claim, not in the source's queue: nothing of the attempt is there, or only its staged files."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedThere:
-    """The shim could not even claim: nothing ran."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreachable:
-    """No answer: no news."""
-
-
-Evidence: TypeAlias = (
-    ExitSeen
-    | Claimed
-    | Revoked
-    | LockHeld
-    | LockFree
-    | LockUnknown
-    | Rebooted
-    | WrongHost
-    | Waiting
-    | Absent
-    | RefusedThere
-    | Unreachable
+from reconciler.core.diagnosis import accounted, cancelled, lost, recorded
+from reconciler.core.evidence import (
+    Absent,
+    Accounted,
+    Claimed,
+    Evidence,
+    ExitSeen,
+    Listed,
+    LockFree,
+    LockHeld,
+    LockUnknown,
+    NotListed,
+    Rebooted,
+    RefusedThere,
+    Revoked,
+    Unreachable,
+    Waiting,
+    WrongHost,
 )
+from reconciler.core.jobs import Account
+from reconciler.core.model import Attempt, Digest, HostIdentity, Instant, Phase
+from reconciler.core.wire import Claim, ExitRecord
+
+WALLTIME_GRACE_S = 600.0  # schedulers end jobs a little after their walltime, and clocks differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resubmit:
     """Nothing of it was claimed: start it again under the same eid, which the claim keeps safe, after a backoff."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """It will not start any more, as far as can be told: compete with it for its claim, and only then go on."""
 
     reason: str
     message: str
@@ -131,55 +76,7 @@ class Unresolved:
     message: str
 
 
-Resolution: TypeAlias = Attempt | Resubmit | Unresolved
-
-
-def evidence(attempt: Attempt, found: Found, here: HostIdentity) -> tuple[Evidence, ...]:
-    """What a look at the source proves about the attempt; `here` is the identity of the host that looked."""
-    return (*_files(found), *_life(attempt, found, here))
-
-
-def _files(found: Found) -> Iterator[Evidence]:
-    """What was written about the attempt: true whoever reads it, wherever."""
-    if found.exit is not None:
-        yield ExitSeen(found.exit)
-    match found.claim:
-        case Claim(kind=ClaimKind.STARTED) as claim:
-            yield Claimed(claim, found.directory)
-        case Claim() as claim:
-            yield Revoked(claim)
-        case None:
-            pass
-    if found.refused:
-        yield RefusedThere(found.refused)
-    if found.waiting:
-        yield Waiting()
-
-
-def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Evidence]:
-    """Whether anything of the attempt lives: only the host on which it was claimed, or else intended, can tell."""
-    home = found.claim.home if found.claim is not None else attempt.home
-    if not _same_host(home, here):
-        yield WrongHost(home, here)
-        return
-    if found.lock is Lock.HELD:
-        yield LockHeld()
-    if home.boot != here.boot:
-        yield Rebooted()
-    elif found.claim is None:
-        if not (found.exit or found.waiting or found.refused or found.lock is Lock.HELD):
-            yield Absent()
-    elif found.claim.kind is ClaimKind.STARTED and found.lock is not Lock.HELD:
-        yield LockFree() if found.lock is Lock.FREE else LockUnknown()
-
-
-def _same_host(home: HostIdentity, here: HostIdentity) -> bool:
-    """A blank identity is not equal to itself: two machines that cannot tell who they are may be two.
-
-    One boot is one machine, though: containers often have no machine id.
-    """
-    known = "" not in (home.host, home.boot, here.boot) and (home.machine != "" or home.boot == here.boot)
-    return known and (home.host, home.machine) == (here.host, here.machine)
+Resolution: TypeAlias = Attempt | Resubmit | GiveUp | Unresolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +87,8 @@ class _Facts:
     claims: tuple[Claimed, ...] = ()
     revoked: Claim | None = None
     refused: str = ""
+    account: Account | None = None
+    listed: bool = False
     wrong_host: WrongHost | None = None
     signs: frozenset[Evidence] = frozenset()
 
@@ -213,7 +112,11 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, refused=message)
         case WrongHost():
             return replace(facts, wrong_host=piece)
-        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
+        case Listed():
+            return replace(facts, listed=True)
+        case Accounted(account):
+            return replace(facts, account=account)
+        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | NotListed() | Unreachable():
             return replace(facts, signs=facts.signs | {piece})
         case _:
             assert_never(piece)
@@ -261,7 +164,7 @@ def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
             gpus=claimed.claim.gpus,
             directory=claimed.directory or attempt.directory,
         )
-    if attempt.accepted_at is None and (facts.claims or Waiting() in facts.signs):
+    if attempt.accepted_at is None and (facts.claims or facts.listed or Waiting() in facts.signs):
         attempt = replace(attempt, accepted_at=now)
     return attempt
 
@@ -279,10 +182,27 @@ def _ended(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:
         return lost(attempt, now, "none of its processes lives, and it left no record")
     if Rebooted() in facts.signs and Waiting() not in facts.signs:
         return lost(attempt, now, "the source was rebooted, and it left no record")
+    if attempt.nonce is not None and NotListed(settled=True) in facts.signs and not facts.listed:
+        return _gone(attempt, facts, now)
     return None
 
 
-def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | Unresolved | None:
+def _gone(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:
+    """The end of a started attempt that its scheduler has no more and that left no record, if somebody can tell it.
+
+    The accounting counts only for the very start that won the claim: the same id may be another's job by now, and
+    another start of the same job lost the claim and did nothing.
+    """
+    starts = {(claimed.claim.job, claimed.claim.restarts) for claimed in facts.claims}
+    if facts.account is not None and (facts.account.job, facts.account.restarts) in starts:
+        return accounted(attempt, facts.account)
+    walltime_s, started_at = attempt.resources.walltime_s, attempt.started_at
+    if walltime_s is not None and started_at is not None and now > started_at + walltime_s + WALLTIME_GRACE_S:
+        return lost(attempt, now, "it is not listed, its walltime has long passed, and it left no record")
+    return None
+
+
+def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolved | None:
     """Nothing changed: is there something to do, or something that somebody should know?"""
     if facts.wrong_host is not None:
         expected, actual = facts.wrong_host.expected, facts.wrong_host.actual
@@ -295,18 +215,22 @@ def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | Unresolved | None
         return None
     if Absent() in facts.signs:
         return Unresolved(reason="Vanished", message="it had started, and its directory is no longer there")
+    if NotListed(settled=True) in facts.signs and not facts.listed:
+        return Unresolved(reason="NoRecord", message="the scheduler lists it no more, and it left no record")
     if LockUnknown() in facts.signs:
         return Unresolved(reason="LockUnknown", message="its lock cannot be judged: it may run, or have ended")
     return None
 
 
-def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | Unresolved | None:
+def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolved | None:
     if facts.records:
         return Unresolved(
             reason="RecordWithoutClaim", message="there is an exit record, but no claim that it belongs to"
         )
-    if attempt.cancel or facts.signs & {LockHeld(), Waiting()}:
+    if attempt.cancel or facts.listed or facts.signs & {LockHeld(), Waiting()}:
         return None
+    if NotListed(settled=True) in facts.signs:
+        return GiveUp(reason="NotListed", message="the scheduler does not have it, and it has not started")
     if facts.refused:
         return Resubmit(reason="ClaimFailed", message=f"the source could not start it: {facts.refused}")
     if Absent() in facts.signs:

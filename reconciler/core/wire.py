@@ -11,6 +11,7 @@ Operations:
                                                    one beyond `after`; must be the first request
     start     {attempts: [AttemptSpec]}          → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides
     inspect   {eids}                             → {"found": {eid: Found}}; from then on these are watched
+    revoke    {eids}                             → {"outcomes": {eid: RevokeOutcome}}; wins the claim, or leaves it be
     cancel    {eids, grace_s}                    → {"outcomes": {eid: CancelOutcome}}; revokes, or signals by the shim
     ack       {eids}                             → {}; the exit records are committed: their outbox hints may go
     forget    {eids}                             → {}; the attempt directories may go (revoked tombstones stay)
@@ -23,22 +24,18 @@ end is never overlooked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from reconciler.core.errors import Busy, Fenced, Garbled, Refused, SourceError
+from reconciler.core.jobs import Account, Job, Listing
 from reconciler.core.model import Eid, HostIdentity, InstanceId, Instant, Json
 
 PROTOCOL = 1
 PAGE = 500
-REFUSALS = frozenset(
-    {"ForeignRoot", "BadRequest", "RootUnusable", "WorktreeFailed"}
-)  # agent errors that a repeat cannot mend
 
 T = TypeVar("T")
-E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +93,7 @@ class Claim:
     nonce: str = ""  # started only, as all below
     digest: str = ""  # of the work that it claimed for; another daemon of a copied state may have given the number
     job: str = ""  # the shim's pid, or the scheduler's job id
+    restarts: int = 0  # how often the scheduler had started that job before
     pid: int = 0
     gpus: tuple[int, ...] = ()
 
@@ -133,7 +131,7 @@ class Lock(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What lies on the source about one attempt. All None/False: nothing is there."""
+    """What lies on the source about one attempt, and what its scheduler says. All None/False: nothing is there."""
 
     eid: Eid
     staged: bool = False
@@ -143,6 +141,9 @@ class Found:
     lock: Lock = Lock.UNKNOWN
     refused: str = ""  # the shim could not claim (exit 98): nothing ran; what the system said
     directory: str = ""
+    listing: Listing = Listing.NONE  # how the scheduler answered, if there is one
+    job: Job | None = None  # its row in a clean listing; the tag, not the id, made it this attempt's
+    account: Account | None = None  # what the accounting says, if it says anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,13 @@ class StartOutcome(StrEnum):
     REVOKED = "revoked"  # somebody gave up on it: it will never run
 
 
+class RevokeOutcome(StrEnum):
+    """What became of giving up on an attempt: whoever wins the claim decides."""
+
+    REVOKED = "revoked"  # it had not started, and never will
+    CLAIMED = "claimed"  # it has started after all: look at it
+
+
 class CancelOutcome(StrEnum):
     REVOKED = "revoked"  # it had not started, and never will
     SIGNALLED = "signalled"  # it runs, and was told to end
@@ -190,210 +198,3 @@ class Probe:
     memory_free_mib: int
     disk_free_mib: int
     clock: Instant
-
-
-# ---------------------------------------------------------------------------------------------- to and from JSON
-# All of it raises Garbled on what it does not understand; unknown fields are ignored: the ends may differ in age.
-
-
-def spec_to_json(spec: AttemptSpec) -> Mapping[str, Json]:
-    """The attempt as it travels, and as it lies in spec.json."""
-    return {
-        "eid": spec.eid,
-        "sweep": spec.sweep,
-        "task": spec.task,
-        "attempt": spec.attempt,
-        "argv": list(spec.argv),
-        "environment": dict(spec.environment),
-        "setup": list(spec.setup),
-        "parameters": dict(spec.parameters),
-        "cwd": spec.cwd,
-        "checkpoint": spec.checkpoint,
-        "walltime_s": spec.walltime_s,
-        "gpus": spec.gpus,
-        "digest": spec.digest,
-        "grace_s": spec.grace_s,
-    }
-
-
-def spec_from_json(value: Json) -> AttemptSpec:
-    """The inverse of `spec_to_json`: spec.json, read back from a source."""
-    spec = _object(value, "an attempt")
-    return AttemptSpec(
-        eid=Eid(_text(spec, "eid")),
-        sweep=_text(spec, "sweep"),
-        task=_text(spec, "task"),
-        attempt=_integer(spec, "attempt"),
-        argv=_texts(spec, "argv"),
-        environment={name: _string(text) for name, text in _object(spec.get("environment"), "environment").items()},
-        setup=_texts(spec, "setup"),
-        parameters=_object(spec.get("parameters"), "parameters"),
-        cwd=None if spec.get("cwd") is None else _text(spec, "cwd"),
-        checkpoint=_text(spec, "checkpoint"),
-        walltime_s=None if spec.get("walltime_s") is None else _integer(spec, "walltime_s"),
-        gpus=_integer(spec, "gpus"),
-        digest=_text(spec, "digest") if "digest" in spec else "",
-        grace_s=_number(spec, "grace_s"),
-    )
-
-
-def hello_from_json(value: Json) -> Hello:
-    """The agent's introduction. Raises Refused when it speaks another protocol."""
-    hello = _object(value, "a hello")
-    protocol = _integer(hello, "protocol")
-    if protocol != PROTOCOL:
-        raise Refused("WrongProtocol", f"the agent speaks protocol {protocol}, this daemon {PROTOCOL}")
-    return Hello(
-        identity=_home(hello),
-        epoch=_integer(hello, "epoch"),
-        python=_text(hello, "python"),
-        root=_text(hello, "root"),
-        clock=_number(hello, "clock"),
-        owner=InstanceId(_text(hello, "owner")),
-    )
-
-
-def probe_from_json(value: Json) -> Probe:
-    """The source's view of itself."""
-    probe = _object(value, "a probe")
-    return Probe(
-        cpus=_integer(probe, "cpus"),
-        load1=_number(probe, "load1"),
-        memory_mib=_integer(probe, "memory_mib"),
-        memory_free_mib=_integer(probe, "memory_free_mib"),
-        disk_free_mib=_integer(probe, "disk_free_mib"),
-        clock=_number(probe, "clock"),
-    )
-
-
-def found_from_json(eid: Eid, value: Json) -> Found:
-    """What lies on the source about one attempt."""
-    found = _object(value, "a finding")
-    claim, record = found.get("claim"), found.get("exit")
-    return Found(
-        eid=eid,
-        staged=_flag(found, "staged"),
-        waiting=_flag(found, "waiting"),
-        claim=None if claim is None else _claim(_object(claim, "a claim")),
-        exit=None if record is None else _exit(_object(record, "an exit record")),
-        lock=_member(Lock, found.get("lock")),
-        refused=_text(found, "refused"),
-        directory=_text(found, "directory"),
-    )
-
-
-def page_from_json(value: Json) -> Mapping[Eid, Found]:
-    """A page of findings, in the order in which the agent wrote them."""
-    return {Eid(eid): found_from_json(Eid(eid), found) for eid, found in _object(value, "a page").items()}
-
-
-def outcomes_from_json(kind: type[E], value: Json) -> Mapping[Eid, E]:
-    """What became of each attempt of a start (StartOutcome) or cancel (CancelOutcome) request."""
-    return {Eid(eid): _member(kind, outcome) for eid, outcome in _object(value, "outcomes").items()}
-
-
-def error_from_json(value: Json) -> SourceError:
-    """The error that the agent named; one that we do not know may have happened half-way, so it says OBSERVE."""
-    error = _object(value, "an error")
-    reason, message, hint = _text(error, "reason"), _text(error, "message"), _text(error, "hint")
-    if reason == "Fenced":
-        return Fenced(reason, message, hint=hint)
-    if reason == "Busy":
-        return Busy(reason, message, hint=hint)
-    return (Refused if reason in REFUSALS else Garbled)(reason, message, hint=hint)
-
-
-def _claim(claim: Mapping[str, Json]) -> Claim:
-    gpus = claim.get("gpus", ())
-    return Claim(
-        kind=_member(ClaimKind, claim.get("kind")),
-        at=_number(claim, "at"),
-        home=_home(claim),
-        nonce=_text(claim, "nonce") if "nonce" in claim else "",
-        digest=_text(claim, "digest") if "digest" in claim else "",
-        job=_text(claim, "job") if "job" in claim else "",
-        pid=_integer(claim, "pid") if "pid" in claim else 0,
-        gpus=tuple(_whole(index) for index in _list(gpus, "gpus")),
-    )
-
-
-def _exit(record: Mapping[str, Json]) -> ExitRecord:
-    code, signal, launch_error = record.get("exit_code"), record.get("signal"), record.get("launch_error")
-    if [code, signal, launch_error].count(None) != 2:
-        raise _garbled("an exit record", record)
-    return ExitRecord(
-        nonce=_text(record, "nonce"),
-        started_at=_number(record, "started_at"),
-        ended_at=_number(record, "ended_at"),
-        ended_by=_member(Ended, record.get("ended_by")),
-        exit_code=None if code is None else _whole(code),
-        signal=None if signal is None else _whole(signal),
-        launch_error=None if launch_error is None else _string(launch_error),
-        cpu_s=_number(record, "cpu_s"),
-        max_rss_mib=_number(record, "max_rss_mib"),
-    )
-
-
-def _home(value: Mapping[str, Json]) -> HostIdentity:
-    return HostIdentity(host=_text(value, "host"), machine=_text(value, "machine"), boot=_text(value, "boot"))
-
-
-def _garbled(what: str, value: object) -> Garbled:
-    return Garbled("Garbled", f"not {what}: {value!r:.256}", hint="the agent and the daemon may differ in version")
-
-
-def _object(value: Json, what: str) -> Mapping[str, Json]:
-    if not isinstance(value, Mapping):
-        raise _garbled(what, value)
-    return value
-
-
-def _list(value: Json, what: str) -> Sequence[Json]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise _garbled(what, value)
-    return value
-
-
-def _string(value: Json) -> str:
-    if not isinstance(value, str):
-        raise _garbled("a text", value)
-    return value
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _garbled("a whole number", value)
-    return value
-
-
-def _member(kind: type[E], value: Json) -> E:
-    try:
-        return kind(_string(value))
-    except ValueError:
-        raise _garbled(f"a {kind.__name__}", value) from None
-
-
-def _text(value: Mapping[str, Json], name: str) -> str:
-    return _string(value.get(name))
-
-
-def _texts(value: Mapping[str, Json], name: str) -> tuple[str, ...]:
-    return tuple(_string(text) for text in _list(value.get(name), name))
-
-
-def _integer(value: Mapping[str, Json], name: str) -> int:
-    return _whole(value.get(name))
-
-
-def _number(value: Mapping[str, Json], name: str) -> float:
-    number = value.get(name)
-    if not isinstance(number, int | float) or isinstance(number, bool):
-        raise _garbled(f"a number {name!r}", number)
-    return float(number)
-
-
-def _flag(value: Mapping[str, Json], name: str) -> bool:
-    flag = value.get(name)
-    if not isinstance(flag, bool):
-        raise _garbled(f"a flag {name!r}", flag)
-    return flag

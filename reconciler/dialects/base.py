@@ -7,25 +7,39 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.model import Eid
-from reconciler.core.wire import AttemptSpec, CancelOutcome, Exchange, Found, StartOutcome
+from reconciler.core.wire import AttemptSpec, CancelOutcome, Exchange, Found, RevokeOutcome, StartOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a scheduler bears.
 
-    batch_max   attempts in one submission
-    settle_s    how long "nothing is there" must hold before we may give up on a submission of unknown outcome
-    prefetch    the source keeps a queue of its own beyond its slots, so that ends need no round trip to be followed
+    batch_max    attempts in one submission
+    inspect_max  attempts in one look
+    settle_s     how long "nothing is there" must hold before we may give up on a submission of unknown outcome
+    poll_s       how often it is asked for all its jobs; None: there is no scheduler, and the agent tells by itself
+    prefetch     the source keeps a queue of its own beyond its slots, so that ends need no round trip to be followed
     """
 
     batch_max: int
-    settle_s: float
-    prefetch: bool
+    inspect_max: int
+    settle_s: float = 0.0
+    poll_s: float | None = None
+    prefetch: bool = False
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a scheduler keeps the queue: then a submission must not be repeated, and where we look from is
+        nothing to go by."""
+        return self.poll_s is not None
 
 
 class Dialect(Protocol):
-    """How one kind of scheduler is spoken to."""
+    """How one kind of scheduler is spoken to.
+
+    Where a scheduler keeps the queue, `submit` raises Refused or Busy when it has certainly taken nothing, and leaves
+    out of its answer whatever it cannot tell.
+    """
 
     @property
     def limits(self) -> Limits: ...
@@ -33,5 +47,7 @@ class Dialect(Protocol):
     def submit(self, batch: Sequence[AttemptSpec]) -> Exchange[Mapping[Eid, StartOutcome]]: ...
 
     def inspect(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, Found]]: ...
+
+    def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]: ...
 
     def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]: ...

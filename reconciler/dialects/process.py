@@ -14,14 +14,13 @@ from reconciler.core.wire import (
     Found,
     Reply,
     Request,
+    RevokeOutcome,
     StartOutcome,
-    outcomes_from_json,
-    page_from_json,
-    spec_to_json,
 )
+from reconciler.core.wire_json import outcomes_from_json, page_from_json, spec_to_json
 from reconciler.dialects.base import Limits
 
-LIMITS = Limits(batch_max=PAGE, settle_s=0.0, prefetch=True)
+LIMITS = Limits(batch_max=PAGE, inspect_max=PAGE, prefetch=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,10 @@ class ProcessDialect:
         """What lies on the source about these attempts; from then on the agent reports their changes."""
         return Exchange(request=Request(op="inspect", body={"eids": list(eids)}), parse=_findings)
 
+    def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]:
+        """Give these attempts up, unless they have started: then nothing happens."""
+        return Exchange(request=Request(op="revoke", body={"eids": list(eids)}), parse=_revoke_outcomes)
+
     def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]:
         """End these attempts: one that has not started never will, one that runs is told to end."""
         request = Request(op="cancel", body={"eids": list(eids), "grace_s": self.grace_s})
@@ -51,6 +54,10 @@ class ProcessDialect:
 
 def _start_outcomes(reply: Reply) -> Mapping[Eid, StartOutcome]:
     return outcomes_from_json(StartOutcome, reply.body.get("outcomes"))
+
+
+def _revoke_outcomes(reply: Reply) -> Mapping[Eid, RevokeOutcome]:
+    return outcomes_from_json(RevokeOutcome, reply.body.get("outcomes"))
 
 
 def _cancel_outcomes(reply: Reply) -> Mapping[Eid, CancelOutcome]:

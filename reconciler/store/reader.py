@@ -55,7 +55,8 @@ ATTEMPT = f"""
 """
 OPEN = f"{ATTEMPT} a.open = 1 AND a.source = ?"
 UNACCEPTED = f"""
-    {ATTEMPT} a.open = 1 AND a.accepted_at IS NULL AND a.cancel = '' AND a.phase = 'queued' AND a.source = ?
+    {ATTEMPT} a.open = 1 AND a.accepted_at IS NULL AND a.sent_at IS NULL AND a.cancel = '' AND a.phase = 'queued'
+        AND a.source = ?
     ORDER BY a.intended_at LIMIT ?
 """
 DELAYED_MAX = 100_000
@@ -230,7 +231,7 @@ class Reader:
         return self._attempts(OPEN, (source,))
 
     def unaccepted(self, source: SourceName, *, limit: int) -> list[Attempt]:
-        """Intended attempts that the source has not accepted, as far as we know; the oldest first."""
+        """Intended attempts that are still to be sent, as far as we know; the oldest first."""
         return self._attempts(UNACCEPTED, (source, limit))
 
     def attempts_by_eid(self, eids: Iterable[Eid]) -> Mapping[Eid, Attempt]:

@@ -144,7 +144,7 @@ _STANDINGS = {standing.value: standing for standing in Standing}
 # ---------------------------------------------------------------------------------------------- attempts
 
 ATTEMPT_COLUMNS = (
-    "sweep,task,number,eid,open,source,digest,phase,home,resources,intended_at,accepted_at,started_at,ended_at,"
+    "sweep,task,number,eid,open,source,digest,phase,home,resources,intended_at,sent_at,accepted_at,started_at,ended_at,"
     "nonce,gpus,reason,message,failure,exit_code,signal,cpu_s,max_rss_mib,cancel,cancel_at,directory"
 )
 
@@ -154,7 +154,7 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
     return (
         sweep, attempt.key.task, attempt.key.number, attempt.eid, tracked and attempt.phase.active,
         attempt.source, attempt.digest, attempt.phase, _home_text(attempt.home), _resources_text(attempt.resources),
-        attempt.intended_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
+        attempt.intended_at, attempt.sent_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
         attempt.nonce, dump(attempt.gpus) if attempt.gpus else "[]", attempt.reason, attempt.message,
         attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel,
         attempt.cancel_at, attempt.directory,
@@ -164,7 +164,7 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
 def attempt(name: SweepName, row: Row) -> Attempt:
     """From ATTEMPT_COLUMNS; the sweep's name stands for its number."""
     _, task_id, number, eid, _, source, digest, phase, home, resources, *rest = row
-    intended_at, accepted_at, started_at, ended_at, nonce, gpus, reason, message, failure, *rest = rest
+    intended_at, sent_at, accepted_at, started_at, ended_at, nonce, gpus, reason, message, failure, *rest = rest
     exit_code, signal, cpu_s, max_rss_mib, cancel, cancel_at, directory = rest
     return Attempt(
         key=AttemptKey(name, task_id, number),
@@ -175,6 +175,7 @@ def attempt(name: SweepName, row: Row) -> Attempt:
         home=_home(home),
         resources=_resources(resources),
         intended_at=intended_at,
+        sent_at=sent_at,
         accepted_at=accepted_at,
         started_at=started_at,
         ended_at=ended_at,

@@ -103,7 +103,7 @@ CREATE TABLE attempts (
     sweep INTEGER NOT NULL, task TEXT NOT NULL, number INTEGER NOT NULL,
     eid TEXT NOT NULL UNIQUE, open INTEGER NOT NULL,
     source TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL, home TEXT NOT NULL, resources TEXT NOT NULL,
-    intended_at REAL NOT NULL, accepted_at REAL, started_at REAL, ended_at REAL,
+    intended_at REAL NOT NULL, sent_at REAL, accepted_at REAL, started_at REAL, ended_at REAL,
     nonce TEXT, gpus TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, failure TEXT,
     exit_code INTEGER, signal INTEGER, cpu_s REAL, max_rss_mib REAL,
     cancel TEXT NOT NULL, cancel_at REAL, directory TEXT NOT NULL,
@@ -113,7 +113,7 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_open ON attempts (source) WHERE open = 1;
 CREATE INDEX attempts_open_of ON attempts (sweep, task) WHERE open = 1;
 CREATE INDEX attempts_unaccepted ON attempts (source, intended_at)
-    WHERE open = 1 AND accepted_at IS NULL AND cancel = '';
+    WHERE open = 1 AND accepted_at IS NULL AND sent_at IS NULL AND cancel = '';
 CREATE INDEX attempts_cancelling ON attempts (source, cancel_at) WHERE open = 1 AND cancel <> '';
 
 CREATE TABLE events (

@@ -120,6 +120,17 @@ class Store(Reader):
             batch.flush()
             write_events(self._database, events, at)
 
+    def sent(self, eids: Iterable[Eid], at: Instant) -> None:
+        """These are about to be submitted to a scheduler, and never will be again under the same eid. Durable."""
+        with self._database.transaction("sent"):
+            self._database.many("UPDATE attempts SET sent_at = ? WHERE eid = ?", [(at, eid) for eid in eids])
+
+    def unsent(self, eids: Iterable[Eid]) -> None:
+        """The scheduler has certainly not got them. Forgotten in a power loss it only costs time."""
+        with self._database.soft_transaction("unsent"):
+            sql = "UPDATE attempts SET sent_at = NULL WHERE eid = ? AND accepted_at IS NULL"
+            self._database.many(sql, [(eid,) for eid in eids])
+
     def accepted(self, eids: Iterable[Eid], at: Instant) -> None:
         """The source has these attempts; those of which more is known already keep what is known.
 

@@ -7,19 +7,9 @@ from dataclasses import replace
 import pytest
 from core_makers import ELSEWHERE, HERE, NOW, REBOOTED, attempt, found, record, revoked, started
 
+from reconciler.core.evidence import Absent, Claimed, LockFree, LockHeld, Revoked, Unreachable, evidence
 from reconciler.core.model import FailureClass, HostIdentity, Phase, Resources
-from reconciler.core.resolve import (
-    Absent,
-    Claimed,
-    LockFree,
-    LockHeld,
-    Resubmit,
-    Revoked,
-    Unreachable,
-    Unresolved,
-    evidence,
-    resolve,
-)
+from reconciler.core.resolve import Resubmit, Unresolved, resolve
 from reconciler.core.wire import Ended, Lock
 
 RUNNING = attempt(Phase.RUNNING)

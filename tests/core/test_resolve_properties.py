@@ -10,22 +10,21 @@ from core_worlds import ATTEMPTS, FOUND, HOSTS, OPEN_ATTEMPTS, PIECES, example_o
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model import Attempt, Phase
-from reconciler.core.resolve import (
+from reconciler.core.evidence import (
     Claimed,
     ExitSeen,
     LockFree,
     LockHeld,
     LockUnknown,
     Rebooted,
-    Resubmit,
     Revoked,
     Unreachable,
     Waiting,
     WrongHost,
     evidence,
-    resolve,
 )
+from reconciler.core.model import Attempt, Phase
+from reconciler.core.resolve import Resubmit, resolve
 from reconciler.core.wire import Ended, Lock
 
 EVIDENCE = st.lists(PIECES, max_size=5)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core import errors, wire
+from reconciler.core import errors, wire_json
 from reconciler.core.model import Eid, HostIdentity
 from reconciler.core.wire import AttemptSpec, CancelOutcome, Claim, ClaimKind, Ended, ExitRecord, Found, Lock, Reply
 from reconciler.dialects.process import ProcessDialect
@@ -59,11 +59,11 @@ specs = st.builds(
 
 @given(specs)
 def test_a_spec_travels_unchanged(spec):
-    assert wire.spec_from_json(json.loads(json.dumps(wire.spec_to_json(spec)))) == spec
+    assert wire_json.spec_from_json(json.loads(json.dumps(wire_json.spec_to_json(spec)))) == spec
 
 
 def test_a_finding_is_read_whole():
-    assert wire.found_from_json(EID, FOUND) == Found(
+    assert wire_json.found_from_json(EID, FOUND) == Found(
         eid=EID,
         staged=True,
         claim=Claim(
@@ -84,7 +84,7 @@ def test_a_finding_is_read_whole():
 
 
 def test_a_revoked_claim_needs_no_more_than_who_and_when():
-    found = wire.found_from_json(EID, FOUND | {"claim": {"kind": "revoked", "at": 1, **HOME}, "exit": None})
+    found = wire_json.found_from_json(EID, FOUND | {"claim": {"kind": "revoked", "at": 1, **HOME}, "exit": None})
 
     assert found.claim is not None
     assert (found.claim.kind, found.claim.nonce, found.claim.pid) == (ClaimKind.REVOKED, "", 0)
@@ -114,7 +114,7 @@ def test_a_revoked_claim_needs_no_more_than_who_and_when():
 )
 def test_a_finding_that_is_not_understood_is_garbled(change):
     with pytest.raises(errors.Garbled):
-        wire.found_from_json(EID, FOUND | change)
+        wire_json.found_from_json(EID, FOUND | change)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_a_finding_that_is_not_understood_is_garbled(change):
     ],
 )
 def test_only_a_refusal_that_we_know_is_one(reason, kind):
-    error = wire.error_from_json({"reason": reason, "message": "m", "hint": "h"})
+    error = wire_json.error_from_json({"reason": reason, "message": "m", "hint": "h"})
 
     assert (type(error), error.reason, error.message, error.hint) == (kind, reason, "m", "h")
 
 
 def test_an_agent_of_another_protocol_is_refused():
     with pytest.raises(errors.Refused) as caught:
-        wire.hello_from_json({"protocol": 2})
+        wire_json.hello_from_json({"protocol": 2})
 
     assert caught.value.reason == "WrongProtocol"
 

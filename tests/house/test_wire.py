@@ -1,4 +1,4 @@
-"""The agent, which imports nothing of ours, speaks the shapes of core/wire.py: the same operations, keys, words."""
+"""The agent, which imports nothing of ours, speaks the shapes of core/wire*.py: the same operations, keys, words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core import wire
 
-ENUMERATIONS = [wire.CancelOutcome, wire.ClaimKind, wire.Ended, wire.Lock, wire.StartOutcome]
+ENUMERATIONS = [wire.CancelOutcome, wire.ClaimKind, wire.Ended, wire.Lock, wire.RevokeOutcome, wire.StartOutcome]
 READERS = {"_text", "_texts", "_integer", "_number", "_flag"}
 OPERATIONS = re.findall(r"^    (\w+) +\{", wire.__doc__ or "", re.MULTILINE)
 
@@ -34,7 +34,7 @@ def unspoken(words, spoken):
 
 def test_the_agent_knows_each_key_that_we_read_or_write(repository, spoken):
     keys = set()
-    for node in ast.walk(repository.find("reconciler/core/wire.py").tree):
+    for node in ast.walk(repository.find("reconciler/core/wire_json.py").tree):
         match node:
             case ast.Dict(keys=written):
                 keys |= {key.value for key in written if isinstance(key, ast.Constant)}
@@ -53,5 +53,5 @@ def test_the_agent_knows_each_word(enumeration, spoken):
 
 
 def test_the_agent_answers_each_operation(spoken):
-    assert len(OPERATIONS) == 8
+    assert len(OPERATIONS) == 9
     assert unspoken(OPERATIONS, spoken) == []

@@ -11,8 +11,7 @@ from hypothesis import find, settings
 from hypothesis import strategies as st
 
 from reconciler.core.dispatch import Capacity, Head, Hold, Queue
-from reconciler.core.model import Digest, FailureClass, Phase, Resources, SourceName, SweepName, TaskId, TaskKey
-from reconciler.core.resolve import (
+from reconciler.core.evidence import (
     Absent,
     Claimed,
     ExitSeen,
@@ -26,6 +25,7 @@ from reconciler.core.resolve import (
     Waiting,
     WrongHost,
 )
+from reconciler.core.model import Digest, FailureClass, Phase, Resources, SourceName, SweepName, TaskId, TaskKey
 from reconciler.core.spec import Backoff, Placement, RetryAction, RetryPolicy, RetryRule, Strategy
 from reconciler.core.wire import Ended, Found, Lock
 

@@ -1,0 +1,190 @@
+"""What a look at a source proves about an attempt, as values: `core.resolve` weighs them.
+
+Each kind of evidence is a class, and `resolve` gives each its place by an exhaustive match: a new kind does not pass
+the type checker before it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from reconciler.core.jobs import Account, Job, Listing
+from reconciler.core.model import Attempt, HostIdentity
+from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSeen:
+    """The shim's exit record; counts only if its nonce is the claim's."""
+
+    record: ExitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The attempt started: its shim won the claim."""
+
+    claim: Claim
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Somebody gave up on the attempt and won its claim: it never ran and never will."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class LockHeld:
+    """Some process of the attempt lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockFree:
+    """No process of the attempt lives. Looked at before the exit record was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockUnknown:
+    """The lock of a started attempt cannot be judged: no file, or not the claim's inode. Proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebooted:
+    """The same host runs another boot than the one in which the attempt was claimed or intended."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongHost:
+    """We looked from another host: its locks and its boot prove nothing. The source is unhealthy."""
+
+    expected: HostIdentity
+    actual: HostIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It waits in the source's own queue, and will start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Same boot, no claim, not in the source's queue: nothing of the attempt is there, or only its staged files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedThere:
+    """The shim could not even claim: nothing ran."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The scheduler has it, under our tag."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class NotListed:
+    """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more."""
+
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """The accounting tells how a start of its job ended."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer: no news."""
+
+
+Evidence: TypeAlias = (
+    ExitSeen
+    | Claimed
+    | Revoked
+    | LockHeld
+    | LockFree
+    | LockUnknown
+    | Rebooted
+    | WrongHost
+    | Waiting
+    | Absent
+    | RefusedThere
+    | Listed
+    | NotListed
+    | Accounted
+    | Unreachable
+)
+
+
+def evidence(attempt: Attempt, found: Found, here: HostIdentity, *, settled: bool = False) -> tuple[Evidence, ...]:
+    """What a look at the source proves about the attempt.
+
+    here: the identity of the host that looked; settled: by `core.listings` the scheduler has it no more, for good.
+    """
+    if found.listing is Listing.NONE:
+        return (*_files(found), *_life(attempt, found, here))
+    return (*_files(found), *_queue(found, settled))
+
+
+def _queue(found: Found, settled: bool) -> Iterator[Evidence]:
+    """What the scheduler says. A listing that failed says nothing, not even that something is missing."""
+    if found.job is not None:
+        yield Listed(found.job)
+    elif found.listing is Listing.CLEAN:
+        yield NotListed(settled)
+    if found.account is not None:
+        yield Accounted(found.account)
+
+
+def _files(found: Found) -> Iterator[Evidence]:
+    """What was written about the attempt: true whoever reads it, wherever."""
+    if found.exit is not None:
+        yield ExitSeen(found.exit)
+    match found.claim:
+        case Claim(kind=ClaimKind.STARTED) as claim:
+            yield Claimed(claim, found.directory)
+        case Claim() as claim:
+            yield Revoked(claim)
+        case None:
+            pass
+    if found.refused:
+        yield RefusedThere(found.refused)
+    if found.waiting:
+        yield Waiting()
+
+
+def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Evidence]:
+    """Whether anything of the attempt lives: only the host on which it was claimed, or else intended, can tell."""
+    home = found.claim.home if found.claim is not None else attempt.home
+    if not _same_host(home, here):
+        yield WrongHost(home, here)
+        return
+    if found.lock is Lock.HELD:
+        yield LockHeld()
+    if home.boot != here.boot:
+        yield Rebooted()
+    elif found.claim is None:
+        if not (found.exit or found.waiting or found.refused or found.lock is Lock.HELD):
+            yield Absent()
+    elif found.claim.kind is ClaimKind.STARTED and found.lock is not Lock.HELD:
+        yield LockFree() if found.lock is Lock.FREE else LockUnknown()
+
+
+def _same_host(home: HostIdentity, here: HostIdentity) -> bool:
+    """A blank identity is not equal to itself: two machines that cannot tell who they are may be two.
+
+    One boot is one machine, though: containers often have no machine id.
+    """
+    known = "" not in (home.host, home.boot, here.boot) and (home.machine != "" or home.boot == here.boot)
+    return known and (home.host, home.machine) == (here.host, here.machine)

@@ -1,0 +1,63 @@
+"""What a scheduler says about one attempt: its queue, and its accounting.
+
+It is a word, not a proof. A job *id* is no identity, because a scheduler that was killed gives ids out again: whoever
+makes these values has matched them by the attempt's tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.core.model import Instant
+
+
+class Listing(StrEnum):
+    """How the scheduler answered when it was asked for all jobs of the account."""
+
+    NONE = "none"  # there is no scheduler here, or it was not asked
+    FAILED = "failed"  # no answer, or one that cannot be trusted: no news
+    CLEAN = "clean"  # complete: what is not in it is not listed
+
+
+class JobState(StrEnum):
+    """A job in the queue. What has ended is not in the queue, whatever some schedulers list for a while."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDING = "ending"  # it is being cleared away: not an end
+    UNKNOWN = "unknown"  # a state that we do not know is never an end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A row of a listing. `raw` and `why` are the scheduler's own words for the state and its reason."""
+
+    id: str
+    state: JobState
+    raw: str = ""
+    why: str = ""
+    restarts: int = 0
+
+
+class Verdict(StrEnum):
+    """How a job ended, as accounted."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    NODE_FAILURE = "node_failure"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The accounting's last word on a job; it counts only for the very start of it that won the attempt's claim."""
+
+    job: str
+    restarts: int
+    verdict: Verdict
+    ended_at: Instant
+    raw: str = ""

@@ -1,0 +1,62 @@
+"""When is a job that is not listed really gone? Never because of one listing, and never because of a failed one.
+
+A job counts as gone after two clean listings without it and a settle time, which covers late arrivals, slow accounting
+and the caches of network file systems. A listing in which more than a fifth of the live jobs vanish at once is not
+believed before the next one confirms it: a wrapper that swallows an error prints an empty table.
+
+Even then "gone" only permits us to *revoke*, that is to compete with the job for its claim: a wrong settle time costs a
+wasted job, never a double run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field
+
+from reconciler.core.model import Eid
+
+CLEAN_LISTINGS = 2
+MASS_FRACTION = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Since when (monotonic seconds) an attempt is not listed, and in how many clean listings in a row."""
+
+    since: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """What the listings of one source have told so far. A new session begins with an empty one.
+
+    live     listed in the newest listing that was believed
+    suspect  those whose vanishing was too much to be believed at once
+    """
+
+    misses: Mapping[Eid, Miss] = field(default_factory=dict)
+    live: frozenset[Eid] = frozenset()
+    suspect: frozenset[Eid] = frozenset()
+
+
+def heard(register: Register, *, listed: Collection[Eid], missing: Collection[Eid], at: float) -> Register:
+    """The register after one clean listing at the monotonic time `at`.
+
+    listed/missing: the open attempts that it has, and those that it has not and that have not ended as far as we know.
+    """
+    vanished = register.live & frozenset(missing)
+    if len(vanished) > MASS_FRACTION * len(register.live) and not vanished <= register.suspect:
+        return Register(misses=register.misses, live=register.live, suspect=vanished)
+    return Register(misses={eid: _missed(register.misses.get(eid), at) for eid in missing}, live=frozenset(listed))
+
+
+def settled(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
+    """Those that are gone, as far as listings can tell."""
+    return {
+        eid for eid, miss in register.misses.items() if miss.count >= CLEAN_LISTINGS and at - miss.since >= settle_s
+    }
+
+
+def _missed(before: Miss | None, at: float) -> Miss:
+    return Miss(since=at, count=1) if before is None else Miss(since=before.since, count=before.count + 1)

@@ -19,6 +19,7 @@ from reconciler.controller.keys import REPOSITORY, REQUESTS, Key
 from reconciler.controller.steps import finish
 from reconciler.core.model import InstanceId
 from reconciler.core.settings import Config, SourceConfig
+from reconciler.crashpoints import crashpoint
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
 from reconciler.project import Projects
@@ -51,6 +52,7 @@ def open_store(config: Config, clock: Clock, dice: random.Random) -> Store:
     store = Store.create(Path(config.state_dir), instance=instance, at=clock.now())
     try:
         finish(store.recover(clock.now()))
+        crashpoint("engine.recovered")
     except BaseException:
         store.close()
         raise

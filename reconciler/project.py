@@ -17,6 +17,7 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Busy, Refused
 from reconciler.core.model import Commit
 from reconciler.core.wire import Hello
+from reconciler.crashpoints import crashpoint
 from reconciler.source import Source, worktree
 
 log = logging.getLogger("reconciler.project")
@@ -71,6 +72,7 @@ class Projects:
         name = self._source.config.name
         try:
             path = await self._source.ask(worktree(SELF, commit, str(self._mirror)))
+            crashpoint("project.brought")
             self._there()[commit] = path
             self._problems.pop(commit, None)
         except (Refused, Busy) as error:

@@ -22,6 +22,7 @@ from pathlib import Path
 from reconciler.clock import Clock
 from reconciler.core.errors import StoreError, UsageError
 from reconciler.core.model import Instant, Json
+from reconciler.crashpoints import crashpoint
 
 SIZE_LIMIT = 1 << 20
 PENDING_LIMIT = 10_000
@@ -119,8 +120,10 @@ def done(state_dir: Path, action: Action, outcome_: Outcome) -> None:
             "details": outcome_.details,
         }
         _write(_folder(state_dir, "done") / f"{action.id}.json", json.dumps(body))
+    crashpoint("requests.answered")
     with _translated():
         (directory(state_dir) / f"{action.id}.json").unlink(missing_ok=True)
+    crashpoint("requests.withdrawn")
     _keep_newest(state_dir / "requests" / "done")
 
 
@@ -188,6 +191,7 @@ def _reject(state_dir: Path, path: Path, reason: str) -> None:
     bad = _folder(state_dir, "bad")
     with _translated():
         _write(bad / f"{path.name}.reason", reason[:1000] + "\n")
+        crashpoint("requests.judged")
         with contextlib.suppress(FileNotFoundError):
             path.rename(bad / path.name)
     _keep_newest(bad, count=2 * _KEPT)
@@ -215,6 +219,7 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        crashpoint("requests.written")
         partial.rename(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -23,6 +23,7 @@ from reconciler.core.model import Commit, Point, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepSpec
+from reconciler.crashpoints import crashpoint
 from reconciler.manifests import Broken
 from reconciler.repository import Head, Repository
 from reconciler.store import DiffSummary, Draft, Event, RepositoryRow, Store
@@ -89,6 +90,7 @@ class Acceptance:
         except RepositoryError as error:
             self._note_error(known, error)
             raise
+        crashpoint("repository.fetched")
         looked_before, self._looked = self._looked, True
         if looked_before and head.commit == known.accepted and not known.error_reason and not repin:
             return Pass(head=head, news=False, changed=())
@@ -98,8 +100,10 @@ class Acceptance:
         if not looked_before or head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
             survey = await self._surveyor.survey(AtCommit(self._repository, head.commit))
             changed, blocked = await self._accept(survey, head, known, rewritten, repin)
+        crashpoint("repository.accepted")
         self._note_accepted(known, head, rewritten, blocked)
         await self._keep(head)
+        crashpoint("repository.kept")
         return Pass(head=head, news=True, changed=changed)
 
     async def _accept(
@@ -111,6 +115,7 @@ class Acceptance:
         drafts, broken = await self._drafts(survey, head, repin)
         gone = list(self._deletions(survey, head))
         prepared = [await self._prepare(draft, survey) for draft in (*drafts, *gone)]
+        crashpoint("repository.prepared")
         blocked = brake(
             sweeps=alive + pending,
             deleted=len(gone) + pending,

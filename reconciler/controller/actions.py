@@ -15,6 +15,7 @@ from reconciler.controller.steps import drive
 from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
 from reconciler.core.model import Phase, SweepName, Task, TaskKey
+from reconciler.crashpoints import crashpoint
 from reconciler.requests import Action, Outcome, Verb
 from reconciler.store import Store
 
@@ -54,6 +55,7 @@ class Actions:
             except ReconcilerError as error:
                 message = f"{error.message}\n{error.hint}" if error.hint else error.message
                 outcome = Outcome(ok=False, message=message, at=self._clock.now())
+            crashpoint("requests.done")
             requests.done(self._state_dir, action, outcome)
         return results
 

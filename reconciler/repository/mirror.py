@@ -20,6 +20,7 @@ from pathlib import Path
 from reconciler.clock import Clock
 from reconciler.core.errors import RepositoryError
 from reconciler.core.model import Commit
+from reconciler.crashpoints import crashpoint
 from reconciler.repository import failures
 from reconciler.repository.address import Address
 from reconciler.repository.git import FETCH_TIMEOUT_S, Git, Result, global_file, settings
@@ -78,6 +79,7 @@ class Mirror:
             result = await self._fetch(refspecs)
             if result.code and not failures.is_missing_reference(result):
                 raise failures.explain(result, self._address)
+        crashpoint("mirror.fetched")
         await self._collect_garbage()
         return result
 
@@ -113,6 +115,7 @@ class Mirror:
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             self._directory.rename(doomed)
+        crashpoint("mirror.discarded")
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
 
     async def _fetch(self, refspecs: tuple[str, ...]) -> Result:
@@ -130,11 +133,13 @@ class Mirror:
         result = await self._git.run("init", "--bare", "--quiet", "--template=")
         if result.code:
             raise failures.explain(result, self._address)
+        crashpoint("mirror.made")
         self._prepared = True
 
     def _write_config(self) -> None:
         partial = self._config_file.with_name(f"{self._config_file.name}.{os.getpid()}")
         partial.write_text(global_file(self._settings))
+        crashpoint("mirror.configured")
         partial.rename(self._config_file)
 
     def _remove_stale_locks(self) -> bool:

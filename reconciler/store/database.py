@@ -145,6 +145,7 @@ class Database:
                 self._connection.executescript(
                     f"BEGIN EXCLUSIVE; {MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
                 )
+            crashpoint("store.migrated")
 
     def close(self) -> None:
         with _translated(self._file):

@@ -4,6 +4,7 @@
     channel    those lines, without ever blocking
     pipes      descriptors that wake the loop
     desk       what is asked of attempts, what becomes of them, what is told
+    news       what is to be told about them
     place      the root: who owns it, which epoch rules, where things lie
     pool       the queue for slots and GPUs
     shim       the process that starts one attempt: stage, lock, claim, run, record

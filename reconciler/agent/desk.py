@@ -1,7 +1,7 @@
 """Everything about attempts: what is asked of them, what becomes of them, and what is told about them.
 
 An end is noticed in four ways, each of which is enough: our own shim rings on its pipe, our own shim dies (CHLD), a
-shim of an earlier agent rings the bell, or a look finds it. All four end in `_tell`, once for each attempt.
+shim of an earlier agent rings the bell, or a look finds it. All four end in `news`, once for each attempt.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Deque, Dict, List, Optional, Set
 from . import shapes, shim
 from .crash import crashpoint
 from .look import Sight, is_this_boot, look, read_claim
+from .news import News
 from .pipes import MAX_PIECE
 from .place import Root, make_folder, unlink, win
 from .pool import Pool
@@ -43,7 +44,7 @@ class Desk:
         self.root = root
         self.pool = Pool(slots, gpus)
         self.watch = Watch(root)
-        self.news: Dict[str, str] = {}  # eid → Found as JSON, in order
+        self.news = News()
         self.to_look: Deque[str] = deque()
         self._workers: Dict[int, Worker] = {}  # by pid
         self._own: Dict[str, Worker] = {}  # by the attempt in hand
@@ -158,7 +159,7 @@ class Desk:
                 self._idle.append(worker)
             self._ended(eid, words)
         elif kind == "+" and words:
-            self._tell(eid, words)
+            self.news.tell(eid, words)
 
     def hinted(self, line: str) -> None:
         """A line on the bell: somebody says that something happened."""
@@ -358,13 +359,13 @@ class Desk:
             if sight.ended:
                 self._ended(eid, shapes.dumps(sight.told()))
             else:
-                self._tell(eid, shapes.dumps(sight.told()))
+                self.news.tell(eid, shapes.dumps(sight.told()))
             return
         self._keep(eid, sight)
         watched = self.watch.add(eid)
         if not watched.running_told:
             watched.running_told = True
-            self._tell(eid, shapes.dumps(sight.told()))
+            self.news.tell(eid, shapes.dumps(sight.told()))
         if not shim_lives(claim):
             self.watch.tend(eid, claim)
 
@@ -377,7 +378,7 @@ class Desk:
         if not found:  # too long for one ring
             found = shapes.dumps(look(self.root, eid).told())
         self._told.add(eid)
-        self._tell(eid, found)
+        self.news.tell(eid, found)
 
     def _refused(self, eid: str, words: str) -> None:
         found: Object = {
@@ -389,17 +390,4 @@ class Desk:
             "refused": words or "no reason given",
             "directory": self.root.attempt(eid),
         }
-        self._tell(eid, shapes.dumps(found))
-
-    def _tell(self, eid: str, found: str) -> None:
-        """Queue what was found; it replaces what was not yet told, and goes to the end, so that order is kept."""
-        self.news.pop(eid, None)
-        self.news[eid] = found
-
-    def page(self) -> Optional[str]:
-        """The next page of news as a line to send."""
-        if not self.news:
-            return None
-        eids = list(self.news)[: shapes.PAGE]
-        entries = ",".join('"%s":%s' % (eid, self.news.pop(eid)) for eid in eids)
-        return '{"push":"found","found":{%s}}' % entries
+        self.news.tell(eid, shapes.dumps(found))

@@ -127,7 +127,7 @@ class Agent:
 
     def _push(self, desk: Desk) -> None:
         while not self._channel.clogged:
-            page = desk.page()
+            page = desk.news.page()
             if page is None:
                 self._news_at = None
                 return

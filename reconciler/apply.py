@@ -15,6 +15,7 @@ from reconciler.core import identity
 from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.model import Attempt, Commit, Eid, Instant, Phase, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, RevokeOutcome, StartOutcome
+from reconciler.crashpoints import crashpoint
 from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.store import Store
@@ -43,7 +44,9 @@ async def submit(source: Source, store: Store, catalog: Catalog, projects: Proje
     specs = _specs(source, store, catalog, projects, clock.now())
     if not specs:
         return Applied(sent=0)
+    crashpoint("apply.submitting")
     outcomes = await _outcomes(source, store, specs, clock)
+    crashpoint("apply.submitted")
     if isinstance(outcomes, str):
         return Applied(sent=0, refused=outcomes)
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
@@ -117,6 +120,7 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
 async def revoke(source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid]) -> Applied:
     """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides."""
     outcomes = await source.ask(source.dialect.revoke(eids))
+    crashpoint("apply.revoked")
     _record_revoked(store, catalog, [eid for eid, won in outcomes.items() if won is RevokeOutcome.REVOKED], clock.now())
     claimed = tuple(eid for eid, won in outcomes.items() if won is RevokeOutcome.CLAIMED)
     return Applied(sent=len(outcomes), look_at=claimed)
@@ -132,7 +136,9 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     due = due[: source.dialect.limits.batch_max]
     if not due:
         return Applied(sent=0)
+    crashpoint("apply.cancelling")
     outcomes = await source.ask(source.dialect.cancel(due))
+    crashpoint("apply.cancelled")
     asked.update(dict.fromkeys(due, elapsed))
     revoked = [eid for eid, outcome in outcomes.items() if outcome is CancelOutcome.REVOKED]
     _record_revoked(store, catalog, revoked, clock.now())

@@ -22,6 +22,7 @@ from reconciler.core.listings import Register, heard, settled
 from reconciler.core.model import Commit, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.wire import PAGE, Found
+from reconciler.crashpoints import crashpoint
 from reconciler.observe import Observation, observe
 from reconciler.project import Projects
 from reconciler.source import Source, acknowledge, next_delay, probe
@@ -155,8 +156,10 @@ class SourceLoop:
         self._to_acknowledge.clear()  # a new session tells again what was not acknowledged
         try:
             hello = await self.source.connect()
+            crashpoint("source.connected")
             log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
             await self._look_at([attempt.eid for attempt in self._store.open_attempts(self.name)])
+            crashpoint("source.looked")
             self._settled = True
             self._changed(frozenset())
             await self._serve()
@@ -202,7 +205,9 @@ class SourceLoop:
             self._recorded.clear()
             while self._to_acknowledge:
                 eids, self._to_acknowledge = self._to_acknowledge[:PAGE], self._to_acknowledge[PAGE:]
+                crashpoint("source.acknowledging")
                 await self.source.ask(acknowledge(eids))
+                crashpoint("source.acknowledged")
 
     async def _act(self) -> None:
         self._wake.set()

@@ -7,8 +7,10 @@ because a suite that skips proves less than it says.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,23 @@ def real_programs() -> dict[str, str]:
 def pytest_configure() -> None:
     unpacked = ROOT / ".cache/debian/usr"
     os.environ["PATH"] += f":{unpacked}/bin:{unpacked}/sbin:/usr/sbin:/sbin"
+
+
+FIGURES = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Counter[str]:
+    """What was really run, by name: tests add to it, the run prints it, and $RECONCILER_FIGURES names a file for it."""
+    return pytestconfig.stash.setdefault(FIGURES, Counter())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = dict(sorted(config.stash.get(FIGURES, Counter()).items()))
+    for name, value in figures.items():
+        terminalreporter.write_line(f"figures: {name}: {value:,}")
+    if (file := os.environ.get("RECONCILER_FIGURES")) is not None:
+        Path(file).write_text(json.dumps(figures, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format sim soak mutants trust bench clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -37,6 +37,22 @@ check: $(DEV)  ## format, lint, types, layers, and the agent's Python version
 format: $(DEV)  ## let ruff format the code and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sim: $(DEV)  ## the simulator: SEEDS=0:2000, or SEED=7 replays one and tells its story
+	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED) --verbose,--seeds $(or $(SEEDS),0:2000) --jobs 2) $(ARGS)
+
+soak: $(DEV)  ## a real daemon killed at random until N=1000 tasks are done
+	@$(BIN)/python -m tests.soak --tasks $(or $(N),1000) $(ARGS)
+
+mutants: $(DEV)  ## each guard of the protocol taken out, one at a time: is it noticed?
+	@$(BIN)/python -m tests.mutants --jobs 2 $(ARGS)
+
+trust: $(DEV)  ## the long version of all of that, and of the tests of kills, torn writes and rebuilding
+	@.ci/debian-packages tests/debian-packages.txt
+	@$(BIN)/python -m tests.trust --long $(ARGS)
+
+repro-%: $(DEV)  # one bug of TRUST.md's track record, put back into a copy, and what catches it
+	@$(BIN)/python -m tests.mutants --only $*
 
 bench: $(BENCH)  ## the figures of benchmarks/README.md, beside their peers, in one run
 	@.ci/debian-packages benchmarks/debian-packages.txt

@@ -10,7 +10,7 @@ import json
 import os
 from typing import NamedTuple, Optional
 
-from .place import Root
+from .place import Place
 from .shapes import Claim, Json, LockId, Object, Refusal, claim_of
 
 MAX_BYTES = 1 << 20
@@ -47,7 +47,7 @@ class Sight(NamedTuple):
         }
 
 
-def look(root: Root, eid: str) -> Sight:
+def look(root: Place, eid: str) -> Sight:
     """Raises OSError when something is there and cannot be read: that is no news, and not absence."""
     directory = root.attempt(eid)
     claim = read_claim(directory)
@@ -59,12 +59,12 @@ def look(root: Root, eid: str) -> Sight:
     return Sight(staged, claim, lock, record if isinstance(record, dict) else None, directory)
 
 
-def is_here(root: Root, claim: Claim) -> bool:
+def is_here(root: Place, claim: Claim) -> bool:
     """True when the claim was made on this very machine, by its id and by its name."""
     return claim.machine == root.here.machine and claim.host == root.here.host
 
 
-def is_this_boot(root: Root, claim: Claim) -> bool:
+def is_this_boot(root: Place, claim: Claim) -> bool:
     return is_here(root, claim) and claim.boot == root.here.boot
 
 

@@ -15,10 +15,11 @@ import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import pipes, shapes, side, system
+from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
 from .desk import Desk
-from .place import Root
+from .place import Place, Root
 from .shapes import Json, Object, Refusal
 
 NEWS_DELAY_S = 0.02  # a page holds more than one piece of news, and a short task is told once
@@ -47,6 +48,7 @@ class Agent:
         self._channel = Channel(0, 1)
         self._armed = 0
         self._desk: Optional[Desk] = None
+        self._visited: Optional[Place] = None
         self._errands: Dict[str, Errand] = {}
         self._news_at: Optional[float] = None
         self._tick_at = time.monotonic() + TICK_S
@@ -194,6 +196,8 @@ class Agent:
         op = body.get("op")
         if op == "hello":
             return self._hello(body)
+        if op == "census":
+            return self._census(body)
         desk = self._desk
         if desk is None:
             raise Refusal("BadRequest", "the first request must be hello")
@@ -207,13 +211,17 @@ class Agent:
         return operation(desk, body)
 
     def _hello(self, body: Object) -> Object:
-        if self._desk is not None:
+        if self._desk is not None or self._visited is not None:
             raise Refusal("BadRequest", "hello was said already")
         path = os.path.expanduser(shapes.text(body, "root"))
         if not os.path.isabs(path):
             raise Refusal("BadRequest", "the root is not an absolute path: %r" % path)
+        path = os.path.normpath(path)
         try:
-            root = Root(os.path.normpath(path), shapes.text(body, "instance"))
+            if not shapes.text(body, "instance"):
+                self._visited = Place(path)
+                return _introduction(self._visited, 0, self._visited.owner())
+            root = Root(path, shapes.text(body, "instance"))
             root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"))
             desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
             desk.take_over(time.time())
@@ -225,17 +233,17 @@ class Agent:
         if os.listdir(root.trash):
             self._empty_trash(desk)
         getattr(gc, "freeze", gc.collect)()  # the shims share these pages; a collection would copy them
-        return {
-            "protocol": shapes.PROTOCOL,
-            "host": root.here.host,
-            "machine": root.here.machine,
-            "boot": root.here.boot,
-            "epoch": root.epoch,
-            "python": platform.python_version(),
-            "root": root.path,
-            "clock": time.time(),
-            "owner": root.instance,
-        }
+        return _introduction(root, root.epoch, root.instance)
+
+    def _census(self, body: Object) -> Object:
+        """For visitors, too: who does not know yet whose root it is."""
+        place = self._visited if self._desk is None else self._desk.root
+        if place is None:
+            raise Refusal("BadRequest", "the first request must be hello")
+        try:
+            return census(place, shapes.text(body, "after"))
+        except OSError as error:
+            raise Refusal("RootUnusable", "cannot list what lies in %s: %s" % (place.path, error)) from None
 
     def _open_bell(self, root: Root) -> None:
         fd = pipes.open_bell(root.bell)
@@ -305,6 +313,20 @@ class Agent:
             reply = dict(answer)
             reply["id"] = number
             self._channel.write(reply)
+
+
+def _introduction(place: Place, epoch: int, owner: str) -> Object:
+    return {
+        "protocol": shapes.PROTOCOL,
+        "host": place.here.host,
+        "machine": place.here.machine,
+        "boot": place.here.boot,
+        "epoch": epoch,
+        "python": platform.python_version(),
+        "root": place.path,
+        "clock": time.time(),
+        "owner": owner,
+    }
 
 
 def main() -> int:

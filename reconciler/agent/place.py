@@ -18,15 +18,33 @@ from .shapes import Object, Refusal
 _FOLDERS = ("attempts", "epoch", "outbox/new", "checkpoints", "projects", "trash")
 
 
-class Root:
+class Place:
+    """A folder on this machine as somebody sees it who only looks."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.here = system.identity()
+
+    def attempt(self, eid: str) -> str:
+        return "%s/attempts/%s/%s" % (self.path, eid[-2:], eid)
+
+    def owner(self) -> str:
+        """The instance whose root it is; "" when it is nobody's. Raises OSError when that cannot be told."""
+        try:
+            with open(self.path + "/OWNER", encoding="utf-8", errors="replace") as file:
+                return file.read(100).strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
+
+class Root(Place):
     """The folder that one instance owns on this machine."""
 
     def __init__(self, path: str, instance: str) -> None:
         """Makes the folder, or finds it. Raises Refusal when it is another's, OSError when it cannot be used."""
-        self.path = path
+        super().__init__(path)
         self.instance = instance
         self.epoch = 0
-        self.here = system.identity()
         os.makedirs(path, 0o700, exist_ok=True)
         self._own()
         for name in _FOLDERS:
@@ -37,9 +55,6 @@ class Root:
         self.bell = path + "/bell"
         _make_bell(self.bell)
         self.locks = None if system.is_local(path) else _lock_folder()
-
-    def attempt(self, eid: str) -> str:
-        return "%s/attempts/%s/%s" % (self.path, eid[-2:], eid)
 
     def claim_base(self, kind: str) -> Object:
         """What every claim says."""
@@ -100,13 +115,13 @@ class Root:
         path = self.path + "/OWNER"
         if not os.path.exists(path):
             win(path, self.instance + "\n", "owner")
-        with open(path, encoding="utf-8") as file:
-            owner = file.read(100).strip()
+        owner = self.owner()
         if owner != self.instance:
             raise Refusal(
                 "ForeignRoot",
                 "the root %s belongs to the instance %r, not to %r" % (self.path, owner, self.instance),
-                "give this source another root, or move this one aside: what ran from it is run anew",
+                "if the state was lost: `reconciler rebuild`; else give this source another root, or move this one"
+                " aside: what ran from it is run anew",
             )
 
 

@@ -17,6 +17,10 @@ Operations:
     forget    {eids}                             → {}; the attempt directories may go (revoked tombstones stay)
     worktree  {project, commit, git_dir}         → {"path"}; the immutable worktree, made once
     probe     {}                                 → Probe
+    census    {after}                            → Census; all that is left of attempts, a page at a time
+
+An empty `instance` is a visitor's: its hello wins nothing and makes nothing, its `owner` is whose root it is ("" for
+nobody's), and nothing may follow but a census.
 
 `Found` is everything that lies on the source about one attempt, read in the order lock, claim, exit record, so that an
 end is never overlooked.
@@ -198,3 +202,35 @@ class Probe:
     memory_free_mib: int
     disk_free_mib: int
     clock: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecRemains:
+    """What spec.json tells about an attempt, as far as a store would know it."""
+
+    sweep: str
+    task: str
+    attempt: int
+    parameters: Mapping[str, Json]
+    cwd: str | None
+    walltime_s: int | None
+    gpus: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """All that is left of one attempt on its source."""
+
+    found: Found
+    spec: SpecRemains | None  # None: it was revoked before it was staged, or the file is torn
+    torn: bool = False  # there is a claim that cannot be read: only a power loss does that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """A page of remains. `after`: where the next page begins, "" when there is none."""
+
+    remains: tuple[Remains, ...]
+    unread: tuple[Eid, ...]  # something lies there, and the source could not read it
+    after: str

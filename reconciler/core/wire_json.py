@@ -14,6 +14,7 @@ from reconciler.core.model import Eid, HostIdentity, InstanceId, Json
 from reconciler.core.wire import (
     PROTOCOL,
     AttemptSpec,
+    Census,
     Claim,
     ClaimKind,
     Ended,
@@ -22,6 +23,8 @@ from reconciler.core.wire import (
     Hello,
     Lock,
     Probe,
+    Remains,
+    SpecRemains,
 )
 
 REFUSALS = frozenset(
@@ -122,6 +125,16 @@ def page_from_json(value: Json) -> Mapping[Eid, Found]:
     return {Eid(eid): found_from_json(Eid(eid), found) for eid, found in _object(value, "a page").items()}
 
 
+def census_from_json(value: Json) -> Census:
+    """A page of what is left of attempts. A spec that is not understood counts as none: somebody wrote it there."""
+    page = _object(value, "a census")
+    return Census(
+        remains=tuple(_remains(Eid(eid), left) for eid, left in _object(page.get("remains"), "remains").items()),
+        unread=tuple(Eid(eid) for eid in _texts(page, "unread")),
+        after=_text(page, "after"),
+    )
+
+
 def outcomes_from_json(kind: type[E], value: Json) -> Mapping[Eid, E]:
     """What became of each attempt of a start (StartOutcome) or cancel (CancelOutcome) request."""
     return {Eid(eid): _member(kind, outcome) for eid, outcome in _object(value, "outcomes").items()}
@@ -136,6 +149,28 @@ def error_from_json(value: Json) -> SourceError:
     if reason == "Busy":
         return Busy(reason, message, hint=hint)
     return (Refused if reason in REFUSALS else Garbled)(reason, message, hint=hint)
+
+
+def _remains(eid: Eid, value: Json) -> Remains:
+    left = _object(value, "remains")
+    try:
+        spec = None if left.get("spec") is None else _spec_remains(_object(left.get("spec"), "a spec"))
+    except Garbled:
+        spec = None
+    return Remains(found=found_from_json(eid, left.get("found")), spec=spec, torn=_flag(left, "torn"))
+
+
+def _spec_remains(spec: Mapping[str, Json]) -> SpecRemains:
+    return SpecRemains(
+        sweep=_text(spec, "sweep"),
+        task=_text(spec, "task"),
+        attempt=_integer(spec, "attempt"),
+        parameters=_object(spec.get("parameters"), "parameters"),
+        cwd=None if spec.get("cwd") is None else _text(spec, "cwd"),
+        walltime_s=None if spec.get("walltime_s") is None else _integer(spec, "walltime_s"),
+        gpus=_integer(spec, "gpus"),
+        digest=_text(spec, "digest") if spec.get("digest") is not None else "",
+    )
 
 
 def _claim(claim: Mapping[str, Json]) -> Claim:

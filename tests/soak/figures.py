@@ -25,7 +25,8 @@ class Figures:
 
     runs           how often a task has started; cut_short: of those, how many never came to their end, cancelled
                    because their value had left the manifest, or hurt
-    doubled, overlapped, lost, faults    sentences, none when the promise was kept
+    doubled, overlapped, lost, faults    how many tasks, or other things: none when the promise was kept
+    violations     a sentence for each of them
     steady         restarts whose daemon lived until it was steady; the seconds that took it, median and longest
     """
 
@@ -41,26 +42,28 @@ class Figures:
     runs: int
     cut_short: int
     seconds: float
-    doubled: tuple[str, ...]
-    overlapped: tuple[str, ...]
-    lost: tuple[str, ...]
-    faults: tuple[str, ...]
+    doubled: int
+    overlapped: int
+    lost: int
+    faults: int
     steady: int
     steady_median_s: float | None
     steady_max_s: float | None
+    violations: tuple[str, ...]
 
     @property
     def kept(self) -> bool:
         """Whether the promise was."""
-        return not (self.doubled or self.overlapped or self.lost or self.faults)
+        return not self.violations
 
     def json(self) -> dict[str, object]:
-        return asdict(self)
+        """Without the sentences when there are none."""
+        return {name: value for name, value in asdict(self).items() if value != ()}
 
 
 def figures_of(ordeal: Ordeal) -> Figures:
     """To be asked when it is over."""
-    verdict, runs = ordeal.verdict(), ordeal.log.runs.total()
+    verdict, faults, runs = ordeal.verdict(), ordeal.all_faults(), ordeal.log.runs.total()
     return Figures(
         tasks=ordeal.plan.tasks,
         seed=ordeal.plan.seed,
@@ -74,13 +77,14 @@ def figures_of(ordeal: Ordeal) -> Figures:
         runs=runs,
         cut_short=runs - ordeal.log.ends.total(),
         seconds=round(ordeal.elapsed_s, 1),
-        doubled=verdict.doubled,
-        overlapped=verdict.overlapped,
-        lost=verdict.lost,
-        faults=tuple(ordeal.all_faults()),
+        doubled=len(verdict.doubled),
+        overlapped=len(verdict.overlapped),
+        lost=len(verdict.lost),
+        faults=len(faults),
         steady=len(ordeal.steady_s),
         steady_median_s=round(statistics.median(ordeal.steady_s), 2) if ordeal.steady_s else None,
         steady_max_s=round(max(ordeal.steady_s), 2) if ordeal.steady_s else None,
+        violations=(*verdict.doubled, *verdict.overlapped, *verdict.lost, *faults),
     )
 
 
@@ -96,15 +100,15 @@ def commit() -> str:
 
 
 def show(console: Console, figures: Figures) -> None:
-    """A table, then every sentence about what went wrong."""
+    """A table, then what went wrong."""
     table = Table(title="kill soak", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, value in figures.json().items():
-        told = str(len(value)) if isinstance(value, tuple) else "-" if value is None else str(value)
-        table.add_row(name.replace("_", " "), told)
+        if name != "violations":
+            table.add_row(name.replace("_", " "), "-" if value is None else str(value))
     console.print(table)
-    for sentence in (*figures.doubled, *figures.overlapped, *figures.lost, *figures.faults)[:SHOWN]:
+    for sentence in figures.violations[:SHOWN]:
         console.print(sentence, markup=False, soft_wrap=True)
 
 

@@ -2,7 +2,8 @@
 
 A job counts as gone after two clean listings without it and a settle time, which covers late arrivals, slow accounting
 and the caches of network file systems. A listing in which more than a fifth of the live jobs vanish at once is not
-believed before the next one confirms it: a wrapper that swallows an error prints an empty table.
+believed before the next one confirms it: a wrapper that swallows an error prints an empty table. What such a listing
+does have is believed all the same.
 
 Even then "gone" only permits us to *revoke*, that is to compete with the job for its claim: a wrong settle time costs a
 wasted job, never a double run.
@@ -45,14 +46,18 @@ def heard(register: Register, *, listed: Collection[Eid], missing: Collection[Ei
 
     listed/missing: the open attempts that it has, and those that it has not and that have not ended as far as we know.
     """
+    here = frozenset(listed)
     vanished = register.live & frozenset(missing)
-    if len(vanished) > MASS_FRACTION * len(register.live) and not vanished <= register.suspect:
-        return Register(misses=register.misses, live=register.live, suspect=vanished)
-    return Register(misses={eid: _missed(register.misses.get(eid), at) for eid in missing}, live=frozenset(listed))
+    if len(vanished - register.suspect) > MASS_FRACTION * len(register.live):
+        kept = {eid: miss for eid, miss in register.misses.items() if eid not in here}
+        return Register(misses=kept, live=register.live | here, suspect=vanished)
+    return Register(misses={eid: _missed(register.misses.get(eid), at) for eid in missing}, live=here)
 
 
 def settled(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
-    """Those that are gone, as far as listings can tell."""
+    """Those that are gone, as far as listings can tell; at: when the newest listing was asked for. None in doubt."""
+    if register.suspect:
+        return frozenset()
     return {
         eid for eid, miss in register.misses.items() if miss.count >= CLEAN_LISTINGS and at - miss.since >= settle_s
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -106,6 +106,7 @@ class Database:
             raise StoreError("CannotOpenState", f"{directory}: {error.strerror}", hint="check state.dir") from error
         database = cls._connect(file, "rw")
         database._prepare_writer()
+        _keep_names(directory)
         return database
 
     @classmethod
@@ -238,6 +239,22 @@ def filesystem(directory: Path, mountinfo: str) -> str:
 
 def is_network(kind: str) -> bool:
     return kind in NETWORK_FILESYSTEMS or kind.startswith("fuse.")
+
+
+def _keep_names(directory: Path) -> None:
+    """Sync the folder and those above it: a power loss must not take away a folder that was made for what is promised.
+
+    Where we may not write we have made nothing. What cannot sync a folder keeps its names by itself, or nobody can.
+    """
+    for folder in (directory, *directory.resolve().parents):
+        if not os.access(folder, os.W_OK):
+            return
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _refuse_network(directory: Path, mountinfo: Path) -> None:

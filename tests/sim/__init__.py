@@ -1,0 +1,1 @@
+"""A deterministic simulator: the production engine and agent on virtual time, disks, processes, links and git."""

@@ -1,0 +1,128 @@
+"""Sweeps as this world thinks of them: values that are edited, written as manifests, and asked what they desire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import reconciler.catalog
+import reconciler.controller.survey
+from reconciler.core import identity
+from reconciler.core.model import SweepName, TaskId
+from reconciler.manifests import from_document, load_all
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A manifest. Ranges are small, so that the same text comes again, and is parsed once for many worlds."""
+
+    name: str
+    values: tuple[int, ...]
+    replicates: int = 1
+    program: int = 1  # what `command` says; another one makes tasks outdated
+    state: str = "Active"
+    parallelism: int | None = None
+    on_remove: str = "Cancel"
+    deletion: str = "Drain"
+    update: str = "Keep"
+    retries: int = 2
+    backoff_s: int = 10
+    max_failures: str | int | None = None
+    walltime_s: int | None = None
+    gpus: int = 0
+    priority: int = 0
+    sources: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()  # failure classes that do not count
+
+    def text(self) -> str:
+        """As it lies in the repository."""
+        return _text(self)
+
+    @property
+    def tasks(self) -> frozenset[TaskId]:
+        """The tasks that it desires."""
+        return _tasks(self.name, self.values, self.replicates)
+
+
+@lru_cache(maxsize=65536)
+def _text(sweep: Sweep) -> str:
+    spec: dict[str, Any] = {
+        "command": ["/bin/task", f"v{sweep.program}", "$(n)"],
+        "parameters": {"n": list(sweep.values)},
+        "replicates": sweep.replicates,
+        "state": sweep.state,
+        "onRemove": sweep.on_remove,
+        "deletionPolicy": sweep.deletion,
+        "updatePolicy": sweep.update,
+        "priority": sweep.priority,
+        "retry": {"limit": sweep.retries, "backoff": {"duration": f"{sweep.backoff_s}s", "maxDuration": "5m"}},
+    }
+    if sweep.uncounted:
+        spec["retry"]["rules"] = [{"class": list(sweep.uncounted), "action": "Retry", "count": False}]
+    resources: dict[str, Any] = {}
+    if sweep.walltime_s is not None:
+        resources["walltime"] = f"{sweep.walltime_s}s"
+    if sweep.gpus:
+        resources["gpus"] = sweep.gpus
+    optional = {
+        "parallelism": sweep.parallelism,
+        "maxFailures": sweep.max_failures,
+        "resources": resources,
+        "placement": {"sources": list(sweep.sources)} if sweep.sources else None,
+        "dependsOn": list(sweep.depends_on),
+    }
+    spec.update((name, value) for name, value in optional.items() if value)
+    return json.dumps(
+        {"apiVersion": "reconciler/v1alpha1", "kind": "Sweep", "metadata": {"name": sweep.name}, "spec": spec}
+    )
+
+
+@lru_cache(maxsize=65536)
+def _tasks(name: str, values: tuple[int, ...], replicates: int) -> frozenset[TaskId]:
+    return frozenset(
+        identity.task_id(SweepName(name), {"n": value}, number) for value in values for number in range(replicates)
+    )
+
+
+@dataclass(frozen=True)
+class Tree:
+    """All manifests at one commit: by path the text, and what was meant by it (None: nobody can tell)."""
+
+    files: Mapping[str, tuple[str, Sweep | None]] = field(default_factory=dict)
+
+    @property
+    def sweeps(self) -> dict[str, Sweep]:
+        return {sweep.name: sweep for _, sweep in self.files.values() if sweep is not None}
+
+    @property
+    def named(self) -> bool:
+        """Whether each file tells at least its sweep's name."""
+        return all(sweep is not None or '"name"' in text for text, sweep in self.files.values())
+
+
+def remember_parsing() -> None:
+    """A text is parsed once in this interpreter, however often daemons start. The parser itself is the production one."""
+    load = lru_cache(maxsize=65536)(
+        lambda text, file, max_tasks: load_all(text, file=file, read=_no_table, max_tasks=max_tasks)
+    )
+    reconciler.controller.survey.load_all = lambda text, *, file, read, max_tasks: load(text, file, max_tasks)  # type: ignore[assignment]
+    known: dict[str, Any] = {}
+
+    def remembered(document: Any) -> Any:
+        text = json.dumps(document)
+        if text not in known:
+            known[text] = from_document(document)
+        return known[text]
+
+    reconciler.catalog.from_document = remembered  # type: ignore[assignment]
+
+
+def _no_table(path: str) -> bytes:
+    raise OSError(f"there is no table {path}")
+
+
+Edit = Callable[[Sweep], Sweep]

@@ -7,6 +7,7 @@ Everything else, every look, claim, lock, signal and wait of agent and shim, is 
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections.abc import Callable, Generator
 from functools import lru_cache
 from pathlib import Path
@@ -68,8 +69,10 @@ def box() -> Box:
 def start_agent(machine: Machine, stdin: Opened, stdout: Opened) -> Proc:
     """An agent that speaks on these two."""
     proc = Proc(machine, "python3", None)
+    proc.kind = "agent"
     proc.fds = {0: stdin, 1: stdout, 2: machine.null()}
     Script(proc, _until_exit(proc, box().main.main))
+    machine.made(proc)
     return proc
 
 
@@ -105,6 +108,10 @@ class Script:
             delay = next(self._steps)
         except (StopIteration, waits.Exited):
             return
+        except Exception:  # noqa: BLE001 - a process ends by its traceback
+            waits.Traceback.print_exc()
+            self._proc.end(1 << 8)
+            return
         if delay is None:
             self._waiting = True
         elif delay:
@@ -134,6 +141,8 @@ def _fork(desk: Any, order: Any) -> Any:
         raise failure(11)
     read_end, write_end = proc_calls.pipe()
     child = waits.child_of(proc)
+    child.kind = "shim"
+    child.machine.made(child)
     Script(child, box().shim.run(desk.root, order, bool(desk.pool.gpus), read_end))
     proc_calls.crashpoint("shim.forked")
     calls.close(read_end)
@@ -148,6 +157,7 @@ def _start_side(work: Callable[[], Any]) -> tuple[int, int]:
     proc = calls.caller()
     read_end, write_end = proc_calls.pipe()
     child = waits.child_of(proc)
+    child.kind = "side"
     for number in [number for number in child.fds if number != write_end]:
         child.fds.pop(number).close()
     Script(child, _side(child, write_end, work))
@@ -158,7 +168,8 @@ def _start_side(work: Callable[[], Any]) -> tuple[int, int]:
 def _side(child: Proc, write_end: int, work: Callable[[], Any]) -> Generator[float, None, None]:
     yield child.machine.errand_s()
     side = box().side
-    calls.write(write_end, side.dumps(side._answer(work)).encode("ascii"))
+    with contextlib.suppress(OSError):  # the agent is gone
+        calls.write(write_end, side.dumps(side._answer(work)).encode("ascii"))
     child.end(0)
 
 

@@ -39,6 +39,8 @@ def caller() -> Proc:
         if proc.calls_left == 0 and proc.interrupted is not None:
             proc.calls_left = -1
             proc.interrupted()
+            if not proc.alive:
+                raise Killed
         else:
             proc.calls_left -= 1
     return proc

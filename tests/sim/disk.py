@@ -7,6 +7,8 @@ committed, and fails where the world says so.
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import shutil
 import sqlite3
 import tempfile
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from reconciler.store.database import FILE
 from tests.sim.git import Mirror
 from tests.sim.loop import Killed, Process
 from tests.sim.oracle import Ledger, Oracle, Recorded
@@ -31,13 +34,26 @@ _TRIGGERS = f"""
 
 
 class Trouble:
-    """What the disk does now; `at_begin` and `at_commit` may raise sqlite3.OperationalError."""
+    """What the disk does now. full: it takes no further page; `at_commit` may raise sqlite3.OperationalError."""
 
-    def at_begin(self) -> None:
-        """A transaction begins."""
+    full: bool = False
 
     def at_commit(self) -> None:
         """A transaction is to be committed."""
+
+
+def _frames(log: bytes) -> tuple[int, list[int]]:
+    """Of a write-ahead log: where its valid frames end, and where each of its transactions ends."""
+    if len(log) < 32:
+        return 0, []
+    size = int.from_bytes(log[8:12], "big") + 24
+    salts = log[16:24]
+    ends, at = [], 32
+    while at + size <= len(log) and log[at + 8 : at + 16] == salts:
+        at += size
+        if log[at - size + 4 : at - size + 8] != b"\0\0\0\0":
+            ends.append(at)
+    return at, ends
 
 
 class State:
@@ -50,12 +66,57 @@ class State:
         self.mirror = Mirror()
         self.trouble = Trouble()
         self.transactions = 0
+        self._written = 0
+        self.soft = 0  # transactions since the last one that waited for the disk
+        self.doubtful: list[list[Recorded]] = []  # what they changed, and how it was before
+
+    def lose_power(self, daemon: Process, dice: random.Random) -> None:
+        """What was not yet synced is cut off anywhere, even in the middle of a frame."""
+        data, log = self.folder / FILE, self.folder / f"{FILE}-wal"
+        if not log.exists():
+            daemon.kill()
+            return
+        content, frames = data.read_bytes(), log.read_bytes()
+        daemon.kill()
+        end, ends = _frames(frames)
+        durable = ends[-1 - self.soft] if len(ends) > self.soft else (32 if ends else 0)
+        cut = dice.randint(durable, end) if end > durable else end
+        kept = sum(each <= cut for each in ends) - (len(ends) - self.soft)
+        self.undo(self.soft - max(0, kept))
+        data.write_bytes(content)
+        log.write_bytes(frames[:cut] + dice.choice((b"", bytes(dice.randrange(5000)), dice.randbytes(100))))
+        (self.folder / f"{FILE}-shm").unlink(missing_ok=True)
+
+    def committed(self, news: list[Recorded], *, soft: bool) -> None:
+        """One more transaction. A soft one may be taken back until the next that is not."""
+        self.transactions += 1
+        known = self.ledger.attempts
+        written = os.stat(self.folder / FILE).st_mtime_ns
+        if written != self._written:  # a checkpoint: what it moved into the file was synced before
+            self._written, soft = written, False
+        if soft:
+            self.soft += 1
+            self.doubtful.append([known.get(new.eid, new) for new in news])
+        elif self.soft:
+            self.soft = 0
+            self.doubtful.clear()
+        if news:
+            self.oracle.committed(self.ledger, news)
+
+    def undo(self, count: int) -> None:
+        """The last soft transactions have not happened: no harm, as long as the oracle forgets them too."""
+        for _ in range(count):
+            for old in self.doubtful.pop():
+                self.ledger.attempts[old.eid] = old
+        self.soft = 0
+        self.doubtful.clear()
 
     def copy(self, folder: Path) -> State:
         """The whole of it as it is at this moment, as a backup would be: the file and its log together."""
         shutil.copytree(self.folder, folder)
         other = State(folder, self.oracle, self.ledger.copy())
         other.mirror.commits = set(self.mirror.commits)
+        other.transactions = self.transactions
         return other
 
 
@@ -68,6 +129,10 @@ class Gate:
         self._process = process
         self._news: list[Recorded] = []
         self._ready = False
+        self._soft = False
+        self._full = False
+        state.soft = 0  # the file is whole again when its last connection has closed
+        state.doubtful.clear()
         process.resources.append(self._drop)
         connection.create_function("sim_attempt", 9, self._attempt)
 
@@ -89,6 +154,8 @@ class Gate:
                 return self._commit()
             elif sql == "ROLLBACK":
                 self._news.clear()
+            elif sql.startswith("PRAGMA synchronous"):
+                self._soft = sql.endswith("NORMAL")
         return self._connection.execute(sql, args)
 
     def executemany(self, sql: str, args: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
@@ -109,15 +176,16 @@ class Gate:
             self._ready = True
             self._connection.executescript(_TRIGGERS)
         self._news.clear()
-        self._state.trouble.at_begin()
+        full = self._state.trouble.full
+        if full is not self._full:
+            self._full = full
+            self._connection.execute(f"PRAGMA max_page_count = {1 if full else 1 << 30}")
 
     def _commit(self) -> sqlite3.Cursor:
         self._state.trouble.at_commit()
         done = self._connection.execute("COMMIT")
-        self._state.transactions += 1
-        if self._news:
-            news, self._news = self._news, []
-            self._state.oracle.committed(self._state.ledger, news)
+        news, self._news = self._news, []
+        self._state.committed(news, soft=self._soft)
         return done
 
     def _attempt(

@@ -28,6 +28,7 @@ class FarSide(Protocol):
     faults   what may go wrong here; the world chooses among all faults of all far sides
     heal     the end of all faults: everything is up, reachable and quick again. Called once
     settle   what an operator does before the world is judged ("assume dead", say); called now and then after `heal`
+    close    the end of the world: what still runs is dropped
     """
 
     config: SourceConfig
@@ -41,3 +42,5 @@ class FarSide(Protocol):
     def heal(self) -> None: ...
 
     def settle(self) -> None: ...
+
+    def close(self) -> None: ...

@@ -79,10 +79,12 @@ class Process:
     def bury(self) -> None:
         """Close what its tasks had begun. Their `finally` blocks find a loop, a disk and links that refuse them."""
         tasks, self._tasks = self._tasks, []
+        before, self.loop.current = self.loop.current, self
         for task in tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 self.context.run(_close, task.get_coro())
+        self.loop.current = before
 
     def pause(self) -> None:
         """SIGSTOP: what becomes ready is kept aside."""

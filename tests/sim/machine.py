@@ -39,6 +39,7 @@ class Proc(Process):
         self.parent = parent
         self.children: list[Proc] = []
         self.comm = name
+        self.kind = ""  # agent, shim, side, task, child, stranger
         self.group = parent.group if parent is not None else self.pid
         self.session = parent.session if parent is not None else self.pid
         self.start = int(machine.uptime() * TICKS_S)
@@ -125,6 +126,7 @@ class Machine:
         self.files.removed = lambda path, inode: witness.removed(self, path) if inode.stranger else None
         self.kernel = Process(loop, f"{name} kernel")
         self.broken: Callable[[str], None] = lambda told: None
+        self.made: Callable[[Proc], None] = lambda proc: None
         self.at_crashpoint: Callable[[str, Proc], None] = lambda name, proc: None
         self.errand_s: Callable[[], float] = lambda: 0.05
         self.cannot_fork: Callable[[], bool] = lambda: False
@@ -212,7 +214,7 @@ class Machine:
     def execute(self, parent: Proc, program: str, words: list[str], environment: dict[str, str]) -> Proc:
         """A user's program begins in a group of its own, and inherits what may be inherited."""
         proc = Proc(self, program.rpartition("/")[2], parent)
-        proc.group = proc.pid
+        proc.group, proc.kind = proc.pid, "task"
         for number in parent.inheritable:
             if number in parent.fds:
                 proc.inherit(number, parent.fds[number])

@@ -37,6 +37,7 @@ class Truth:
     family: set[Any] = field(default_factory=set)  # living processes
     place: str = ""
     words: tuple[str, ...] = ()
+    began_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Oracle:
         self.told: Callable[[str], None] | None = None
         self.wanted_cancelled: set[str] = set()  # eids that some store has ever wanted cancelled
         self.may_cancel: Callable[[Recorded], bool] = lambda recorded: True
+        self.overdue: Callable[[str], bool] = lambda eid: False
         self.begin: Callable[[Machine, Proc], None] = lambda machine, proc: None
         self._trace = hashlib.sha256()
 
@@ -108,7 +110,7 @@ class Oracle:
         self.trace("start", place, eid, *task)
         truth = self.truths.setdefault(eid, Truth(eid, task))
         truth.starts += 1
-        truth.place, truth.words = place, words
+        truth.place, truth.words, truth.began_at = place, words, self.now()
         if truth.starts > 1:
             self.violated("I1", f"attempt {eid} of {task} started {truth.starts} times")
         others = {other for other in self.living.get(task, ()) if other != eid and self.truths[other].family}
@@ -145,11 +147,14 @@ class Oracle:
     def signalled(self, machine: Machine, target: Proc, number: int, by: Proc | None) -> None:
         if by is None:
             return
-        self.trace("signal", machine.name, number, target.comm)
-        if target.stranger:
-            self.violated("I5", f"{by.comm} sent signal {number} to a stranger, {target.pid} on {machine.name}")
-        elif by.comm == "python3" and target.comm in self.truths and target.comm not in self.wanted_cancelled:
-            self.violated("I5", f"an agent sent signal {number} to {target.comm}, which nobody wants cancelled")
+        self.trace("signal", machine.name, number, target.kind, target.attempt or target.comm)
+        eid = target.comm if target.kind == "shim" else target.attempt
+        if target.kind not in ("shim", "task", "child", "side"):
+            self.violated("I5", f"{by.comm} sent signal {number} to {target.kind} {target.pid} on {machine.name}")
+        elif by.kind == "agent" and eid not in self.wanted_cancelled and not self.overdue(eid):
+            self.violated("I5", f"an agent sent signal {number} to {eid}, which nobody wants ended")
+        elif by.kind == "shim" and target.kind != "side" and eid != by.comm:
+            self.violated("I5", f"the shim of {by.comm} sent signal {number} to a process of {eid}")
 
     def removed(self, machine: Machine, path: str) -> None:
         self.violated("I5", f"a stranger's file was removed or replaced: {path} on {machine.name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,13 @@ from reconciler.core.settings import SourceConfig
 from reconciler.dialects.process import ProcessDialect
 from tests.sim.farside import Fault
 from tests.sim.link import SimLink, Wire
-from tests.sim.machine import Machine
+from tests.sim.machine import CONT, KILL, STOP, TERM, Machine, Proc
 
 if TYPE_CHECKING:
     from tests.sim.world import World
+
+SHORT_S = (0.5, 3.0, 20.0, 90.0)  # how long what ends by itself may last
+CALLS = 120  # about as many calls a shim makes
 
 
 @dataclass
@@ -38,28 +41,202 @@ class Weather:
 
 
 class ProcessSide:
-    """See `FarSide`."""
+    """See `FarSide`. `machine` is the one whose root it is; `alias` another host that sometimes answers in its place."""
 
     def __init__(self, world: World, config: SourceConfig, machine: Machine, *, local: bool) -> None:
         self.world = world
         self.config = config
         self.machine = machine
+        self.alias: Machine | None = None
+        self.astray = False
         self.local = local
         self.dice = random.Random(world.dice.getrandbits(64))
         self.weather = Weather(self.dice, 0.0005 if local else self.dice.choice((0.005, 0.03, 0.2)))
         self.wires: list[Wire] = []
+        self.fragile = 0.0  # the chance that an agent or shim dies at a crash point, or in the middle of its calls
+        self.restless = 0.0  # the chance that others run in the middle of its calls
+        self.healed = False
+        machine.at_crashpoint = self._at_crashpoint
+        machine.made = self._made
+        machine.errand_s = lambda: self.dice.expovariate(2.0)
 
     def dialect(self) -> ProcessDialect:
         return ProcessDialect()
 
     def link(self, host: Machine) -> SimLink:
-        return SimLink(lambda: self.machine, self.weather, self.wires, self.dice, local=self.local)
+        return SimLink(self._answering, self.weather, self.wires, self.dice, local=self.local)
 
     def faults(self) -> Sequence[Fault]:
-        return ()
+        machine = self.machine
+        found: list[Fault] = [
+            ("agent-killed", 3, lambda: self._kill(self._agents())),
+            ("agent-paused", 1, lambda: self._freeze(self._agents())),
+            ("shim-killed", 3, lambda: self._kill(self._shims())),
+            ("shim-paused", 1, lambda: self._freeze(self._shims())),
+            ("task-killed", 3, lambda: self._kill(self._tasks())),
+            ("task-told-to-end", 1, lambda: self._signal(self._tasks(), TERM)),
+            ("fork-fails", 1, lambda: self._for_a_while(machine, "cannot_fork", lambda: True, _never)),
+            ("source-disk-full", 2, lambda: self._for_a_while(machine.files, "full", True)),
+            ("unreadable", 1, self._hide),
+            ("worktree-fails", 1, self._no_worktrees),
+            ("strangers", 3, self._strangers),
+        ]
+        if not self.local:
+            slow = (1.0, 8.0, 45.0)
+            found += [
+                ("link-cut", 4, self._cut),
+                ("link-down", 2, self._go_down),
+                ("black-hole", 2, lambda: self._for_a_while(self.weather, "black_hole", True)),
+                ("link-slow", 2, lambda: self._for_a_while(self.weather, "slow_s", self.dice.choice(slow), 0.0)),
+                ("reboot", 1, lambda: self._restart(power=False)),
+                ("source-power-lost", 1, lambda: self._restart(power=True)),
+                ("source-clock-jumps", 1, self._jump),
+            ]
+        if self.alias is not None:
+            found.append(("wrong-host", 2, self._go_astray))
+        return found
 
     def heal(self) -> None:
-        pass
+        self.healed = True
+        self.fragile = self.restless = 0.0
+        self.astray = False
+        self.weather.down = self.weather.black_hole = False
+        self.weather.slow_s = 0.0
+        machine = self.machine
+        machine.files.full = False
+        machine.unreadable.clear()
+        machine.cannot_fork = lambda: False
+        machine.worktree_trouble = lambda: None
+        for proc in machine.living():
+            proc.wake()
+
+    def close(self) -> None:
+        self.machine.crash(power=False)
 
     def settle(self) -> None:
-        pass
+        """Nothing here needs an operator."""
+
+    # -- who is there
+
+    def _answering(self) -> Machine:
+        return self.alias if self.astray and self.alias is not None else self.machine
+
+    def _agents(self) -> list[Proc]:
+        return [proc for proc in self.machine.living() if proc.kind == "agent"]
+
+    def _shims(self) -> list[Proc]:
+        return [proc for proc in self.machine.living() if proc.kind == "shim"]
+
+    def _tasks(self) -> list[Proc]:
+        return [proc for proc in self.machine.living() if proc.kind == "task"]
+
+    # -- what happens to them
+
+    def _some(self, procs: list[Proc]) -> Iterator[Proc]:
+        most = self.dice.choice((1, 1, 2, 50))
+        yield from self.dice.sample(procs, min(len(procs), most))
+
+    def _kill(self, procs: list[Proc]) -> bool:
+        return self._signal(procs, KILL)
+
+    def _signal(self, procs: list[Proc], number: int) -> bool:
+        chosen = list(self._some(procs))
+        for proc in chosen:
+            self.machine.signal(proc, number, None)
+        return bool(chosen)
+
+    def _freeze(self, procs: list[Proc]) -> bool:
+        chosen = list(self._some(procs))
+        for proc in chosen:
+            self.machine.signal(proc, STOP, None)
+            self.machine.later(self._a_while(), lambda proc=proc: proc.alive and self.machine.signal(proc, CONT, None))
+        return bool(chosen)
+
+    def _at_crashpoint(self, name: str, proc: Proc) -> None:
+        if self.fragile and self.dice.random() < self.fragile:
+            self.world.count_fault(f"{proc.kind}-killed-at-point")
+            proc.end(KILL)
+
+    def _made(self, proc: Proc) -> None:
+        """A new agent or shim: will it die in the middle of its calls, or be interrupted there?"""
+        if self.fragile and self.dice.random() < self.fragile * 4:
+            proc.calls_left = self.dice.randrange(CALLS)
+            proc.interrupted = lambda: self._die(proc)
+        elif self.restless and self.dice.random() < self.restless:
+            self._interrupt_later(proc)
+
+    def _die(self, proc: Proc) -> None:
+        self.world.count_fault(f"{proc.kind}-killed-in-call")
+        proc.end(KILL)
+
+    def _interrupt_later(self, proc: Proc) -> None:
+        proc.calls_left = self.dice.randrange(1, CALLS)
+
+        def others() -> None:
+            if not self.healed:
+                self._interrupt_later(proc)
+            proc.loop.interleave(self.dice.randrange(1, 30))
+
+        proc.interrupted = others
+
+    # -- what happens to machines and links
+
+    def _a_while(self) -> float:
+        return self.dice.choice(SHORT_S) * (0.2 + self.dice.random())
+
+    def _for_a_while(self, thing: object, name: str, value: object, normal: object = False) -> None:
+        """Until then, unless everything was healed before."""
+        setattr(thing, name, value)
+        self._in(self._a_while(), lambda: setattr(thing, name, normal))
+
+    def _in(self, delay: float, call: Callable[[], object]) -> None:
+        self.world.loop.kernel.call_later(delay, lambda: None if self.healed else call())
+
+    def _cut(self) -> bool:
+        open_ones = [wire for wire in self.wires if not wire.cut_here]
+        for wire in open_ones:
+            wire.cut(there_after_s=self.dice.choice((0.0, 0.5, 10.0, 120.0)) * self.dice.random())
+        return bool(open_ones)
+
+    def _go_down(self) -> None:
+        self._cut()
+        self._for_a_while(self.weather, "down", True)
+
+    def _restart(self, *, power: bool) -> None:
+        self._cut() if self.dice.random() < 0.5 else None
+        self.machine.crash(power=power)
+        self._for_a_while(self.weather, "down", True)
+
+    def _jump(self) -> None:
+        self.machine.offset_s += self.dice.choice((-86400.0, -300.0, -5.0, 5.0, 300.0, 86400.0))
+
+    def _hide(self) -> bool:
+        """Some attempts' files cannot be read for a while."""
+        folder = self.machine.files.find(f"{self.config.root}/attempts")
+        eids = [eid for shard in (folder.entries.values() if folder else ()) for eid in shard.entries]
+        if not eids:
+            return False
+        names = set(self.dice.sample(eids, min(len(eids), 3)))
+        self.machine.unreadable |= names
+        self._in(self._a_while(), lambda: self.machine.unreadable.difference_update(names))
+        return True
+
+    def _no_worktrees(self) -> None:
+        trouble = self.dice.choice((("Busy", "later"), ("WorktreeFailed", "no such commit")))
+        self._for_a_while(self.machine, "worktree_trouble", lambda: trouble, _never)
+
+    def _go_astray(self) -> None:
+        """The source's name leads to another host that shares its files."""
+        self._cut()
+        self._for_a_while(self, "astray", True)
+
+    def _strangers(self) -> None:
+        """Other people's processes of this account come and go; pids that were ours become theirs."""
+        for _ in range(self.dice.randrange(1, 12)):
+            stranger = Proc(self.machine, self.dice.choice(("python3", "bash", "idle", "task")), None)
+            stranger.kind, stranger.stranger = "stranger", True
+            self.machine.later(self.dice.expovariate(1 / 60), stranger.end, 0)
+
+
+def _never() -> None:
+    """What nothing goes wrong with."""

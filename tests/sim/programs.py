@@ -33,6 +33,7 @@ class Programs:
     def __init__(self, dice: random.Random, habits: Habits) -> None:
         self.dice = dice
         self.habits = habits
+        self.endless: list[tuple[Machine, Proc]] = []
 
     def begin(self, machine: Machine, proc: Proc) -> None:
         """Decide its fate."""
@@ -50,6 +51,8 @@ class Programs:
         proc.heard = lambda number: self._hear(machine, proc, number, deaf=deaf, slow=slow)
         if chance() >= habits.endless:
             machine.later(length, proc.end, status)
+        else:
+            self.endless.append((machine, proc))
         if chance() < habits.breeds:
             self._breed(machine, proc, length)
 
@@ -62,7 +65,7 @@ class Programs:
             child.inherit(number, parent.fds[number])
             child.inheritable.add(number)
         child.heard = lambda number: None if number == CONT else child.end(number)
-        child.family = parent.family
+        child.kind, child.attempt, child.family = "child", parent.attempt, parent.family
         child.family.add(child)
         child.resources.append(lambda: child.family.discard(child))
         machine.later(length * self.dice.choice((0.5, 1.5, 4.0)), child.end, 0)
@@ -74,3 +77,10 @@ class Programs:
             machine.later(self.dice.random() * 15, proc.end, self.dice.choice((TERM, 0, RESUME << 8)))
         else:
             proc.end(number)
+
+    def heal(self) -> None:
+        """From now on programs do what they should; those that would never end do so by and by."""
+        self.habits.fails = self.habits.crashes = self.habits.resumes = self.habits.endless = 0.0
+        for machine, proc in self.endless:
+            if proc.alive:
+                machine.later(self.dice.random() * 60, proc.end, 0)

@@ -100,7 +100,7 @@ os = SimpleNamespace(
     stat=stat, lstat=stat, makedirs=makedirs, mkdir=mkdir, rmdir=rmdir, mkfifo=mkfifo, link=link, unlink=unlink,
     rename=rename, listdir=listdir, scandir=scandir, chdir=chdir, dup2=dup2, pipe=pipe, set_inheritable=set_inheritable,
     set_blocking=set_blocking, setsid=setsid, _exit=_exit, waitid=waitid, wait4=wait4, getpid=getpid, getuid=lambda: UID, kill=kill, killpg=killpg, waitpid=waitpid,
-    pidfd_open=pidfd_open, posix_spawn=posix_spawn, urandom=urandom, uname=uname, access=lambda path, mode: True, environ={}, environb={},
+    fsync=_nothing, pidfd_open=pidfd_open, posix_spawn=posix_spawn, urandom=urandom, uname=uname, access=lambda path, mode: True, environ={}, environb={},
     sysconf=lambda name: 100,
     statvfs=lambda path: SimpleNamespace(f_bavail=1 << 20, f_frsize=4096),
     sched_getaffinity=lambda pid: {0, 1},

@@ -6,33 +6,28 @@ import contextlib
 import logging
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+from reconciler.core.errors import AlreadyRunning
 from reconciler.core.model import SourceName
 from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
 from tests.sim import calls, disk
 from tests.sim.daemon import Daemon
 from tests.sim.disk import State
+from tests.sim.edits import Edits
 from tests.sim.farside import FarSide
+from tests.sim.fate import Disk, Fate
 from tests.sim.git import History
 from tests.sim.loop import Process, SimLoop
 from tests.sim.machine import Machine
 from tests.sim.manifests import remember_parsing
-from tests.sim.oracle import Oracle
+from tests.sim.oracle import Oracle, Recorded
 from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
 
 EPOCH = 1.7e9
-
-
-class Quiet:
-    """A server that always answers."""
-
-    def delay_s(self) -> float:
-        return 0.01
-
-    def trouble(self) -> None:
-        return None
 
 
 class World:
@@ -45,25 +40,40 @@ class World:
         self.oracle = Oracle(self.loop.time)
         if verbose:
             self.oracle.told = print
-        self.habits = Habits()
-        self.programs = Programs(random.Random(self.dice.getrandbits(64)), self.habits)
+        self.programs = Programs(random.Random(self.dice.getrandbits(64)), _habits(self.dice))
         self.oracle.begin = self.programs.begin
         self.history = History()
-        self.remote = Quiet()
+        self.happened: Counter[str] = Counter()
+        self.daemon_steps = 0
         self.defects: list[str] = []
         self.folder = disk.folder()
         self._count = 0
         self.daemons: list[Daemon] = []
+        self.ruler: Daemon | None = None
+        self.states: list[State] = []
         self.home = self.machine("home")
         self.far_sides: dict[str, FarSide] = {}
-        self.add_process("local", self.home, slots=4, local=True)
-        self.state = State(self.folder / "state", self.oracle)
+        self._make_sources()
+        self.edits = Edits(self)
+        self.remote = self.edits.server
+        self.fate = Fate(self)
+        self.rule(State(self.new_folder(), self.oracle))
+        self.start_daemon()
 
     # -- making
+
+    def _make_sources(self) -> None:
+        dice = self.dice
+        self.add_process("local", self.home, slots=dice.choice((1, 3, 8)), local=True)
+        for name in ("box", "hut")[: dice.choice((0, 1, 1, 2))]:
+            self.add_process(name, self.machine(name), slots=dice.choice((1, 2, 5)), local=False)
 
     def count(self) -> int:
         self._count += 1
         return self._count
+
+    def new_folder(self) -> Path:
+        return self.folder / f"state{self.count()}"
 
     def machine(self, name: str) -> Machine:
         machine = Machine(self.loop, name, random.Random(self.dice.getrandbits(64)), self.oracle, EPOCH)
@@ -71,8 +81,12 @@ class World:
         return machine
 
     def add_process(self, name: str, machine: Machine, *, slots: int, local: bool) -> None:
-        config = SourceConfig(name=SourceName(name), slots=slots, root=f"/home/me/{name}")
-        self.far_sides[name] = ProcessSide(self, config, machine, local=local)
+        gpus = self.dice.choice(((), (), (0,), (0, 1)))
+        config = SourceConfig(name=SourceName(name), slots=slots, gpus=gpus, root=f"/home/me/{name}")
+        side = ProcessSide(self, config, machine, local=local)
+        side.fragile = self.dice.choice((0.0, 0.0, 0.003, 0.03))
+        side.restless = self.dice.choice((0.0, 0.2, 0.7))
+        self.far_sides[name] = side
 
     def config(self, state: State) -> Config:
         return Config(
@@ -81,25 +95,64 @@ class World:
             sources=tuple(side.config for side in self.far_sides.values()),
             state_dir=str(state.folder),
             results_dir="/results",
+            prune_max_tasks=5,
         )
 
-    def start_daemon(self) -> Daemon:
-        daemon = Daemon(self, self.state, self.home, self.config(self.state))
-        self.daemons.append(daemon)
-        return daemon
+    # -- daemons
+
+    def rule(self, state: State) -> None:
+        """From now on this is the state of who rules; its daemon is started by whoever mourns the last one."""
+        state.trouble = Disk(random.Random(self.dice.getrandbits(64)))
+        self.states.append(state)
+        self.state = state
+        if self.ruler is not None:
+            self.ruler = None
+            self.loop.kernel.call_later(self.dice.random() * 5, self.fate._start)
+
+    def start_daemon(self) -> None:
+        self.daemons = [each for each in self.daemons if each.alive]
+        self.ruler = Daemon(self, self.state, self.home, self.config(self.state))
+        self.daemons.append(self.ruler)
+        self.fate.begin(self.ruler)
+        self.count_fault("daemon-started")
+
+    def start_rival(self) -> None:
+        """Another daemon on the state of the present one."""
+        self.daemons.append(Daemon(self, self.state, self.home, self.config(self.state)))
+
+    def nudge(self) -> None:
+        """A watch has seen something: the daemon looks at the repository and at requests."""
+        daemon = self.ruler
+        if daemon is not None and daemon.alive and daemon.engine is not None:
+            daemon.call_soon(daemon.engine.poll_now)
+
+    def ended(self, daemon: Daemon, error: BaseException) -> None:
+        """A daemon has ended by itself."""
+        self.oracle.trace("daemon-ended", type(error).__name__, str(error).replace(str(self.folder), ""))
+        self.happened[f"daemon-ended-{getattr(error, 'reason', type(error).__name__)}"] += 1
+        if isinstance(error, AlreadyRunning) and daemon is self.ruler:
+            self.defect(f"the ruling daemon could not start: {error}")
 
     # -- what is told
 
     def defect(self, sentence: str) -> None:
         self.defects.append(sentence)
 
-    def ended(self, daemon: Daemon, error: BaseException) -> None:
-        self.oracle.trace("daemon-ended", type(error).__name__)
+    def count_fault(self, name: str) -> None:
+        self.happened[name] += 1
+        self.oracle.trace("fault", name)
 
     # -- running
 
+    def run(self, *, steps: int, until_s: float) -> None:
+        """The safety phase: so many steps, or so much time."""
+        loop, oracle = self.loop, self.oracle
+        while loop.steps < steps and loop.now < until_s and not oracle.violations and not self.defects:
+            loop.step()
+
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
+        """Code that runs now runs in this world."""
         calls.Cell.loop = self.loop
         remember_parsing()
         with self.loop.entered(), disk.gated(self._disk), _listening(self):
@@ -110,12 +163,28 @@ class World:
         return (daemon.state, daemon) if isinstance(daemon, Daemon) else None
 
     def close(self) -> None:
+        """The end of this world."""
         with self.entered():
+            self.fate.heal()
+            self.ruler = None
             for daemon in self.daemons:
                 daemon.kill()
             for side in self.far_sides.values():
-                side.machine.crash(power=False)
+                side.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _habits(dice: random.Random) -> Habits:
+    return Habits(
+        length_s=dice.choice((0.3, 5.0, 60.0)),
+        fails=dice.choice((0.0, 0.1, 0.4)),
+        crashes=dice.choice((0.0, 0.1)),
+        resumes=dice.choice((0.0, 0.1)),
+        deaf=dice.choice((0.0, 0.3)),
+        slow_to_end=dice.choice((0.0, 0.3)),
+        breeds=dice.choice((0.0, 0.2)),
+        endless=dice.choice((0.0, 0.05)),
+    )
 
 
 class _Ear(logging.Handler):
@@ -127,9 +196,8 @@ class _Ear(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._world.loop.current.alive:
-            self._world.defect(
-                f"{record.getMessage()} {vars(record).get('key', '')} {logging.Formatter().formatException(record.exc_info) if record.exc_info else ''}"
-            )
+            told = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            self._world.defect(f"{record.getMessage()} {vars(record).get('key', '')} {told}")
 
 
 @contextlib.contextmanager
@@ -143,3 +211,6 @@ def _listening(world: World) -> Iterator[None]:
         yield
     finally:
         logger.handlers[:], logger.level, logger.propagate = before[0], before[1], before[2]
+
+
+__all__ = ["Recorded", "World"]

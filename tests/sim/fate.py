@@ -1,0 +1,241 @@
+"""What happens to daemons, their disks and their clocks: when they die, who starts them again, and who else rules.
+
+How much of it, and of what, the seed draws: some worlds are calm, some are brutal.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from typing import TYPE_CHECKING
+
+from reconciler import crashpoints
+from tests.sim.daemon import Daemon
+from tests.sim.disk import State, Trouble
+from tests.sim.farside import Fault
+from tests.sim.loop import Killed, Process
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+RESTART_S = (0.1, 0.5, 2.0, 5.0, 30.0, 300.0)
+NEVER = float("inf")
+
+
+class Disk(Trouble):
+    """A disk that fails: with chances drawn by the fate."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        self.full = False
+        self.broken = 0.0
+
+    def at_commit(self) -> None:
+        if self.broken and self.dice.random() < self.broken:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+
+class Fate:
+    """Of all daemons of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.dice = dice = random.Random(world.dice.getrandbits(64))
+        self.healed = False
+        self.steps_between_kills = dice.choice((NEVER, 2000.0, 400.0, 150.0, 80.0, 40.0))
+        self.at_point = dice.choice((0.0, 0.3, 0.6))  # of all kills, those at a crash point
+        self.seconds_between_faults = dice.choice((NEVER, 200.0, 60.0, 20.0, 6.0))
+        self.weights = {name: dice.choice((0.0, 0.3, 1.0, 1.0, 4.0)) for name, _, _ in self._all()}
+        self.backups: list[State] = []
+        self.usurped: list[Daemon] = []
+        self.home_down = False
+        world.loop.mourners.append(self._mourn)
+        world.loop.after_step = self._after_step
+        crashpoints.arm(self._at_point)
+        self._plan()
+
+    # -- the whole
+
+    def faults(self) -> list[Fault]:
+        found: list[Fault] = [
+            ("daemon-killed", 2, self._kill_now),
+            ("daemon-paused", 2, self._pause),
+            ("daemon-host-power-lost", 1, lambda: self._restart_home(power=True)),
+            ("daemon-host-rebooted", 0.5, lambda: self._restart_home(power=False)),
+            ("state-disk-full", 1, self._fill_disk),
+            ("state-disk-broken", 1, self._break_disk),
+            ("clock-jumps", 2, self._jump),
+            ("second-daemon", 0.5, self._second_daemon),
+            ("taken-over", 1, self._take_over),
+            ("backup", 1, self._back_up),
+            ("restored", 0.7, self._restore),
+        ]
+        return found
+
+    def _all(self) -> list[Fault]:
+        return [*self.faults(), *(fault for side in self.world.far_sides.values() for fault in side.faults())]
+
+    def _plan(self) -> None:
+        if self.seconds_between_faults != NEVER:
+            self.world.loop.kernel.call_later(self.dice.expovariate(1 / self.seconds_between_faults), self._strike)
+
+    def _strike(self) -> None:
+        if self.healed:
+            return
+        for _ in range(self.dice.choice((1, 1, 1, 1, 1, 1, 5))):  # now and then all at once
+            faults = [(name, weight * self.weights.get(name, 1.0), call) for name, weight, call in self._all()]
+            if sum(weight for _, weight, _ in faults):
+                name, _, call = self.dice.choices(faults, [weight for _, weight, _ in faults])[0]
+                if call() is not False:
+                    self.world.count_fault(name)
+        self._plan()
+
+    def heal(self) -> None:
+        """No more of it. Only the newest ruler goes on."""
+        self.healed = True
+        crashpoints.arm(None)
+        self.world.home.offset_s = 0.0
+        for old in self.usurped:
+            old.kill()
+        for state in self.world.states:
+            if isinstance(state.trouble, Disk):
+                state.trouble.full, state.trouble.broken = False, 0.0
+        daemon = self.world.ruler
+        if daemon is not None and daemon.alive:
+            daemon.wake()
+
+    # -- lives and deaths
+
+    def begin(self, daemon: Daemon) -> None:
+        """A new daemon: how long will it live?"""
+        if self.healed or self.steps_between_kills == NEVER:
+            return
+        if self.dice.random() < self.at_point:
+            daemon.crash_in = 1 + int(self.dice.expovariate(4 / self.steps_between_kills))
+        else:
+            daemon.kill_in = 1 + int(self.dice.expovariate(1 / self.steps_between_kills))
+
+    def _after_step(self, process: Process) -> None:
+        if isinstance(process, Daemon):
+            self.world.daemon_steps += 1
+            if process.kill_in > 0:
+                process.kill_in -= 1
+                if process.kill_in == 0 and not self.healed:
+                    self.world.count_fault("daemon-killed-at-await")
+                    process.kill()
+
+    def _at_point(self, name: str) -> None:
+        daemon = self.world.loop.current
+        if not isinstance(daemon, Daemon):
+            return
+        if not daemon.alive:
+            raise Killed
+        if daemon.crash_in > 0:
+            daemon.crash_in -= 1
+            if daemon.crash_in == 0:
+                self.world.count_fault("daemon-killed-at-point")
+                self.world.oracle.trace("crash", name)
+                daemon.kill()
+                raise Killed
+
+    def _mourn(self, process: Process) -> None:
+        """A daemon has died; somebody starts it again."""
+        if process is self.world.ruler and not self.home_down:
+            delay = 1.0 if self.healed else self.dice.choice(RESTART_S) * self.dice.random()
+            self.world.loop.kernel.call_later(delay, self._start)
+
+    def _start(self) -> None:
+        ruler = self.world.ruler
+        if not self.home_down and (ruler is None or not ruler.alive):
+            self.world.start_daemon()
+
+    def _kill_now(self) -> bool:
+        daemon = self.world.ruler
+        if daemon is None or not daemon.alive:
+            return False
+        daemon.kill()
+        return True
+
+    def _pause(self) -> bool:
+        daemon = self.world.ruler
+        if daemon is None or not daemon.alive:
+            return False
+        daemon.pause()
+        self._in(self.dice.choice((1.0, 30.0, 200.0, 900.0)) * self.dice.random(), daemon.wake)
+        return True
+
+    def _restart_home(self, *, power: bool) -> None:
+        """The daemon's host goes down with all that runs there, and comes back."""
+        world = self.world
+        self.home_down = True
+        for daemon in world.daemons:
+            if daemon.alive and daemon.host is world.home:
+                if power:
+                    daemon.state.lose_power(daemon, self.dice)
+                daemon.kill()
+        world.home.crash(power=power)
+        world.loop.kernel.call_later(self.dice.choice((5.0, 60.0)) * self.dice.random(), self._home_up)
+
+    def _home_up(self) -> None:
+        self.home_down = False
+        self._start()
+
+    # -- disks and clocks
+
+    def _fill_disk(self) -> None:
+        self._trouble("full", True)
+
+    def _break_disk(self) -> None:
+        self._trouble("broken", self.dice.choice((0.05, 0.5, 1.0)))
+
+    def _trouble(self, name: str, value: object) -> None:
+        disk = self.world.state.trouble
+        setattr(disk, name, value)
+        self._in(self.dice.choice((1.0, 20.0, 120.0)) * self.dice.random(), lambda: setattr(disk, name, 0))
+
+    def _jump(self) -> None:
+        self.world.home.offset_s += self.dice.choice((-86400.0, -3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0, 86400.0))
+
+    def _in(self, delay: float, call: object) -> None:
+        self.world.loop.kernel.call_later(delay, lambda: None if self.healed else call())  # type: ignore[operator]
+
+    # -- two of them
+
+    def _second_daemon(self) -> bool:
+        """Somebody starts another one on the same state: it must refuse."""
+        ruler = self.world.ruler
+        if ruler is None or not ruler.alive:
+            return False
+        self.world.start_rival()
+        return True
+
+    def _take_over(self) -> bool:
+        """A copy of the state goes on while the original is frozen; then the original wakes, and must do no harm."""
+        old = self.world.ruler
+        if old is None or not old.alive or old.engine is None or len(self.usurped) > 3:
+            return False
+        old.pause()
+        self.usurped.append(old)
+        self.world.rule(self.world.state.copy(self.world.new_folder()))
+        self._in(self.dice.choice((1.0, 20.0, 400.0)) * self.dice.random(), old.wake)
+        self._in(self.dice.choice((100.0, 1000.0)), old.kill)
+        return True
+
+    def _back_up(self) -> bool:
+        if self.world.state.transactions == 0:
+            return False
+        self.backups = [*self.backups[-2:], self.world.state.copy(self.world.new_folder())]
+        return True
+
+    def _restore(self) -> bool:
+        """The state is put back from a backup that knows nothing of what came after."""
+        if not self.backups:
+            return False
+        backup = self.dice.choice(self.backups)
+        old = self.world.ruler
+        self.world.rule(backup.copy(self.world.new_folder()))
+        if old is not None:
+            old.kill()
+        return True

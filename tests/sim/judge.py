@@ -1,0 +1,145 @@
+"""The end of a world: faults end, everything is healed, and in bounded time git and the world must agree."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler import requests
+from reconciler.controller.brake import plan_id
+from reconciler.core.model import Phase, SweepName
+from reconciler.requests import Action, Verb
+from reconciler.store import Reader
+from tests.sim.manifests import Tree
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+LOOK_S = 30.0
+PATIENCE_S = 4 * 3600.0
+STEPS = 400_000
+
+
+class Judge:
+    """Heals a world, plays the operator in it, and says what is still wrong when time is up."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._ids = itertools.count()
+        self._asked: set[str] = set()
+
+    def converge(self) -> None:
+        """The liveness phase."""
+        world = self.world
+        world.fate.heal()
+        world.programs.heal()
+        for side in world.far_sides.values():
+            side.heal()
+        tree = world.edits.heal()
+        deadline, limit = world.loop.now + PATIENCE_S, world.loop.steps + STEPS
+        look_at = world.loop.now + 1.0
+        left = ["nothing was looked at"]
+        while left and world.loop.now < deadline and world.loop.steps < limit:
+            if world.oracle.violations or world.defects:
+                return
+            world.loop.step()
+            if world.loop.now >= look_at:
+                look_at = world.loop.now + LOOK_S
+                left = self._left(tree)
+        if left:
+            told = "; ".join(left[:8])
+            world.oracle.violated("liveness", f"after {PATIENCE_S / 3600:g} h without faults: {told}")
+        else:
+            self._recount()
+
+    def _left(self, tree: Tree) -> list[str]:
+        """What is not yet as it must be; an operator does what the daemon waits for."""
+        ruler = self.world.ruler
+        if ruler is None or not ruler.alive or ruler.engine is None:
+            return ["no daemon runs"]
+        reader = Reader.open(self.world.state.folder)
+        try:
+            found = list(self._differences(reader, tree))
+        finally:
+            reader.close()
+        for side in self.world.far_sides.values():
+            side.settle()
+        return found
+
+    def _differences(self, reader: Reader, tree: Tree) -> list[str]:
+        found: list[str] = []
+        rows = {row.name: row for row in reader.sweeps()}
+        if reader.repository().accepted != self.world.history.head:
+            found.append(f"git is at {self.world.history.head}, the daemon at {reader.repository().accepted}")
+        plan = plan_id((name, row.frozen) for name, row in rows.items())
+        if plan:
+            found.append("a removal waits for a word")
+            self._ask(f"approve-{plan}", Verb.APPROVE, {"plan": plan})
+        for name, sweep in tree.sweeps.items():
+            row = rows.get(SweepName(name))
+            if row is None or row.deleted or row.settling:
+                found.append(f"{name} is not in force")
+                continue
+            tasks = {task.key.task: task for task in reader.tasks(row.name, limit=100_000)}
+            if tasks.keys() != sweep.tasks and sweep.on_remove != "Keep":
+                found.append(f"{name} has other tasks than git: {len(tasks)} instead of {len(sweep.tasks)}")
+            if sweep.tasks - tasks.keys():
+                found.append(f"{name} lacks tasks")
+            bad = [task for task in tasks.values() if task.phase is not Phase.SUCCEEDED]
+            found += [f"{name}/{task.key.task} is {task.phase} {task.reason}" for task in bad]
+            if any(task.phase in (Phase.FAILED, Phase.LOST, Phase.CANCELLED) for task in bad):
+                self._ask(f"retry-{name}-{int(self.world.loop.now // 300)}", Verb.RETRY, {"sweep": name})
+        for (name, source), count in reader.active_counts().items():
+            found.append(f"{count} attempts of {name} are open on {source}")
+        return found
+
+    def _ask(self, key: str, verb: Verb, arguments: dict[str, str]) -> None:
+        """A person asks, once."""
+        if key in self._asked:
+            return
+        self._asked.add(key)
+        action = Action(id=f"r{next(self._ids)}", verb=verb, at=self.world.home.now(), by="judge", arguments=arguments)
+        requests.submit(self.world.state.folder, action)
+        self.world.oracle.trace("asked", verb)
+        self.world.nudge()
+
+    def _recount(self) -> None:
+        """What the store keeps beside its rows must be what a count of them says; and its rows the truth."""
+        for sentence in recount(self.world.state.folder):
+            self.world.oracle.violated("I3", sentence)
+
+
+_COUNTERS = """
+    SELECT t.sweep, coalesce(t.source, ''), t.phase, t.standing, count(*) FROM tasks t
+    JOIN sweeps s ON s.id = t.sweep WHERE t.added <= s.generation GROUP BY 1, 2, 3, 4
+"""
+_HEADS = """
+    SELECT t.sweep, coalesce(t.not_before, 0.0), t.ordinal, t.task FROM tasks t JOIN sweeps s ON s.id = t.sweep
+    WHERE t.added <= s.generation AND t.phase = 'waiting' AND t.standing = 'desired'
+"""
+_LIMBO = """
+    SELECT t.task, t.phase, t.attempts FROM tasks t JOIN sweeps s ON s.id = t.sweep
+    WHERE t.added <= s.generation AND t.phase IN ('queued', 'running') AND t.standing <> 'orphaned' AND NOT EXISTS (
+        SELECT 1 FROM attempts a WHERE a.sweep = t.sweep AND a.task = t.task AND a.number = t.attempts AND a.open = 1)
+"""
+
+
+def recount(state: Path) -> list[str]:
+    """What counters, heads and open attempts say against the tasks themselves."""
+    database = sqlite3.connect(f"file:{state}/state.db?mode=ro", uri=True)
+    try:
+        counted = set(database.execute("SELECT sweep, source, phase, standing, n FROM counters WHERE n <> 0"))
+        found = [f"counters differ: {row}" for row in counted ^ set(database.execute(_COUNTERS))]
+        heads = set(
+            database.execute(
+                "SELECT h.sweep, h.wake, h.ordinal, h.task FROM heads h JOIN sweeps s ON s.id = h.sweep"
+                " WHERE h.added <= s.generation"
+            )
+        )
+        found += [f"heads differ: {row}" for row in heads ^ set(database.execute(_HEADS))]
+        found += [f"neither waiting, nor open, nor ended: {row}" for row in database.execute(_LIMBO)]
+        return found
+    finally:
+        database.close()

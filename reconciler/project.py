@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.clock import Clock
@@ -54,8 +55,14 @@ class Projects:
         return self._there().get(commit)
 
     def problem(self, commit: Commit) -> Hold | None:
-        """Why nothing that is pinned to this commit can start here; it is tried again at the hold's end."""
-        return self._problems.get(commit)
+        """Why nothing that is pinned to this commit can start here; it is tried again soon after the hold's end.
+
+        From its end on there is nothing to wait for but what comes of that: who waited for an instant that has passed
+        would never wait again.
+        """
+        hold = self._problems.get(commit)
+        overdue = hold is not None and hold.until is not None and hold.until <= self._clock.now()
+        return replace(hold, until=None) if hold is not None and overdue else hold
 
     def forget(self, pinned: Set[Commit]) -> None:
         """Only these commits are of interest."""

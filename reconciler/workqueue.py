@@ -86,7 +86,11 @@ class WorkQueue(Generic[K]):
         self._changed.set()
 
     async def get(self) -> K:
-        """The next ready key; it is being processed until `done`."""
+        """The next ready key; it is being processed until `done`.
+
+        Others have their turn first: a key that always comes back must not keep everything else from running.
+        """
+        await asyncio.sleep(0)  # noqa: TID251 - no time passes
         while True:
             self._promote()
             for key, since in self._ready.items():

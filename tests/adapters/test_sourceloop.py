@@ -187,6 +187,19 @@ async def test_code_that_could_not_be_brought_is_tried_again(lab: Lab) -> None:
     assert None is lab.projects.problem(lab.pin("bad"))
 
 
+async def test_code_that_is_tried_again_is_waited_for_without_an_instant_that_has_passed(lab: Lab) -> None:
+    await lab.accept(bad="{x: [1]}")
+    lab.agent.cannot_bring = {lab.pin("bad")}
+    await lab.dispatch()
+    lab.agent.may_bring.clear()
+    await lab.time.advance(45)
+
+    placed = place(lab.store, lab.catalog, {LAPTOP: lab.loop}, lab.time.now())
+
+    assert ["ProjectNotReady"] == [hold.reason for hold in placed.holds[SweepName("bad")]]
+    assert placed.wake_at is None
+
+
 async def test_an_intent_whose_spec_changes_while_its_code_is_brought_is_given_up(lab: Lab) -> None:
     await lab.accept(s="{x: [1, 2]}")
     lab.agent.may_bring.clear()

@@ -253,3 +253,19 @@ async def test_a_thousand_keys_and_many_adds_stay_a_thousand(queue):
         queue.add_after(str(key), 5)
 
     assert (1000, 0) == (queue.stats().depth, queue.stats().delayed)
+
+
+@pytest.mark.timeout(10)  # without turns nothing else of the loop runs
+async def test_a_key_that_always_comes_back_keeps_nothing_else_from_running(queue, clock):
+    async def work():
+        while True:
+            key = await queue.get()
+            queue.add(key)
+            queue.done(key)
+
+    queue.add("restless")
+    worker = asyncio.ensure_future(work())
+    await clock.settle()
+
+    assert not worker.done()
+    worker.cancel()

@@ -47,6 +47,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "reconcile": Entry("actions", "Look at the repository now, and at one sweep or all."),
         "retry": Entry("actions", "Run failed, lost and cancelled tasks of a sweep again."),
         "approve": Entry("actions", "Let removals happen that were held back for being many."),
+        "rebuild": Entry("rebuild", "Make a lost or damaged state anew, from git and the sources."),
     },
     "Shell": {
         "completion": Entry("completion", "Print the completion script for a shell."),

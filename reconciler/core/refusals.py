@@ -96,7 +96,7 @@ REFUSALS: Mapping[str, Reason] = {
     "FolderNotEmpty": Reason("The folder in which something is to be made is not empty.", "Name another folder."),
     "ForeignRoot": Reason(
         "The root on the source belongs to another instance of the reconciler.",
-        "Give the source another `root`, or move this one aside: what ran from it is run anew.",
+        "If the state was lost: `reconciler rebuild`. Else give the source another `root`, or move this one aside.",
     ),
     "Garbled": Reason(
         "An answer was not understood, so what was asked may have happened: it is looked at again.",
@@ -213,6 +213,10 @@ REFUSALS: Mapping[str, Reason] = {
     "NotUtf8": Reason("The file is not UTF-8.", "Save it as UTF-8."),
     "NotWaiting": Reason("The task was to start, and does not wait any more.", ""),
     "NothingToApprove": Reason("No removal waits for an approval.", ""),
+    "NothingToRebuild": Reason(
+        "No source was ever used, so that there is nothing to make a state of.",
+        "Start the daemon; or, if something has run, check the `root` of each source.",
+    ),
     "NumberTaken": Reason("The attempt's number or name is taken; the next number is used.", ""),
     "OddNameRefused": Reason("A file's name has characters that cannot be printed.", "Rename it."),
     "OlderState": Reason(
@@ -225,6 +229,10 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "OutputTooLarge": Reason("git wrote more than is read of it.", "Keep large things out of the manifest path."),
     "OutsideFolder": Reason("A table lies outside the folder of its manifest.", "Move it beside the manifest."),
+    "OwnersDiffer": Reason(
+        "The roots of the sources belong to different instances, and a state is that of one.",
+        "Move the roots aside on which nothing ran that counts, or take their sources out of the configuration.",
+    ),
     "PasswordInUrl": Reason(
         "A password stands in an address.", "Take it out: use an SSH key, or an entry in ~/.netrc."
     ),
@@ -250,7 +258,15 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "SessionEnded": Reason("The agent on the source ended; it is started again, and tasks live on.", ""),
     "SeveralSweeps": Reason("The file holds several sweeps.", "Choose one with `--sweep NAME`."),
+    "SourceUnread": Reason(
+        "A source could not be asked for all that is left of attempts there: it might run again elsewhere.",
+        "Make the source answer, and its attempts readable; nothing was changed.",
+    ),
     "StateBusy": Reason("Another process holds the state's database; it is tried again.", ""),
+    "StateIsWhole": Reason(
+        "The state is not damaged: a new one would know less.",
+        "Start the daemon; `reconciler rebuild --force` makes a new state all the same.",
+    ),
     "StateNotWritable": Reason(
         "The state directory cannot be written.",
         "Check its disk and permissions, or set another `state.dir`.",

@@ -116,6 +116,14 @@ class Repository:
             raise failures.explain(result, self._address)
         return result.code == 0
 
+    async def history(self, commit: Commit, *, limit: int) -> list[Commit]:
+        """The commits that changed the manifests, up to this one, the newest first; at most so many."""
+        words = ("--max-count", str(limit), "--end-of-options", _full(commit), "--", self._path)
+        result = await self._mirror.run("rev-list", *words)
+        if result.code:
+            raise failures.explain(result, self._address)
+        return [Commit(line) for line in result.stdout.split()]
+
     async def resolve(self, revision: str) -> Commit:
         """The commit of a full hash, a branch, a tag, or a shortened hash (at least 7 digits), in this order.
 

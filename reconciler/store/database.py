@@ -51,7 +51,7 @@ NETWORK_FILESYSTEMS = frozenset(
 Cell: TypeAlias = int | float | str | None
 Row: TypeAlias = tuple[Any, ...]  # as sqlite3 gives it; store/rows.py says what is in it
 
-_RESTORE = "put state.dir back from a backup, or move the whole of it aside: then all sweeps run anew"
+_RESTORE = "`reconciler rebuild` makes it anew from git and the sources; what has run does not run again"
 T = TypeVar("T")
 
 _HINTS = {

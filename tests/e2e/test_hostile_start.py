@@ -140,7 +140,7 @@ def damaged_pages(file: Path) -> None:
         stream.write(b"\xff" * (size - 4096))
 
 
-RESTORE = "put state.dir back from a backup, or move the whole of it aside: then all sweeps run anew"
+RESTORE = "`reconciler rebuild` makes it anew from git and the sources; what has run does not run again"
 
 
 def test_a_store_that_cannot_be_used_is_left_as_it_is(world: Any) -> None:

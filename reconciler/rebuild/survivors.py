@@ -1,0 +1,160 @@
+"""What has survived on the sources: whose roots they are, and all that is left of attempts there.
+
+First everybody is only visited, so that nothing has changed when one of them says no. Then each root is ruled, by
+winning its next epoch: nobody else can start anything there any more, and what was about to start gets a moment for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from reconciler.clock import Clock
+from reconciler.core.errors import ReconcilerError, Refused
+from reconciler.core.model import Eid, InstanceId, SourceName
+from reconciler.core.settings import SourceConfig
+from reconciler.core.wire import Census, Exchange, Request
+from reconciler.core.wire_json import census_from_json
+from reconciler.dialects.base import Dialect
+from reconciler.links.base import Link
+from reconciler.rebuild.past import Left, Past
+from reconciler.source import Source
+
+SETTLE_S = 1.0  # what was forked before the fence has made its claim by then, or another source might run it, too
+TIMEOUT_S = 600.0  # for a page, of a root on a slow disk
+
+NOBODY = InstanceId("")  # who owns a root that was never used, and who only visits one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How sources are reached, and by whom. `daemon`: a name that no daemon has."""
+
+    dialect: Callable[[SourceConfig], Dialect]
+    link: Callable[[SourceConfig], Link]
+    clock: Clock
+    daemon: str
+
+
+async def owners(sources: Sequence[SourceConfig], reach: Reach) -> dict[SourceName, InstanceId]:
+    """Whose root each source has, or NOBODY. Raises Refused (SourceUnread) when one does not tell."""
+    found = {}
+    for config in sources:
+        async with _session(config, NOBODY, reach) as source:
+            assert source.state.hello is not None, "it is connected"
+            found[config.name] = source.state.hello.owner
+    return found
+
+
+def one_owner(found: Mapping[SourceName, InstanceId]) -> InstanceId:
+    """The instance whose state is to be rebuilt. Raises Refused when there is none, or more than one."""
+    instances = sorted(set(found.values()) - {NOBODY})
+    if len(instances) == 1:
+        return instances[0]
+    if not instances:
+        raise Refused(
+            "NothingToRebuild",
+            "no source of the configuration was ever used: nothing has run from it",
+            hint="start the daemon; or, if something did run, check the `root` of each source",
+        )
+    told = ", ".join(f"{name}: {instance}" for name, instance in sorted(found.items()) if instance != NOBODY)
+    raise Refused(
+        "OwnersDiffer",
+        f"the roots of the sources belong to different instances ({told})",
+        hint="move the roots aside on which nothing ran that counts, or take their sources out of the configuration",
+    )
+
+
+async def survivors(
+    sources: Sequence[SourceConfig],
+    owner: InstanceId,
+    reach: Reach,
+    *,
+    rule: bool,
+    settle_s: float,
+    tell: Callable[[int], None],
+) -> Past:
+    """All that is left of attempts on these sources, which are the owner's; `tell` hears how many so far.
+
+    rule: fence everybody else off; else they are only visited. settle_s: a moment between the fence and the first look.
+    Raises Refused (SourceUnread).
+    """
+    past, unread, count = Past(owner), dict[SourceName, list[Eid]](), 0
+    async with AsyncExitStack() as stack:
+        who = owner if rule else NOBODY
+        sessions = [await stack.enter_async_context(_session(config, who, reach)) for config in sources]
+        await reach.clock.sleep(settle_s)
+        for source in sessions:
+            async for page in _pages(source):
+                for left in _lefts(source, page):
+                    past.add(left)
+                unread.setdefault(source.config.name, []).extend(page.unread)
+                count += len(page.remains)
+                tell(count)
+    _refuse_unread(unread)
+    return past
+
+
+def _lefts(source: Source, page: Census) -> list[Left]:
+    assert source.state.hello is not None, "it has just answered"
+    name, scheduled, here = source.config.name, source.dialect.limits.scheduled, source.state.hello.identity
+    return [Left(name, scheduled, here, remains) for remains in page.remains]
+
+
+async def _pages(source: Source) -> AsyncIterator[Census]:
+    after = ""
+    while True:
+        try:
+            page = await source.ask(_census(after))
+        except ReconcilerError as error:
+            raise _unread(source.config.name, error) from error
+        yield page
+        if not page.after:
+            return
+        after = page.after
+
+
+def _census(after: str) -> Exchange[Census]:
+    return Exchange(
+        request=Request(op="census", body={"after": after}, timeout_s=TIMEOUT_S),
+        parse=lambda reply: census_from_json(reply.body),
+    )
+
+
+@asynccontextmanager
+async def _session(config: SourceConfig, who: InstanceId, reach: Reach) -> AsyncIterator[Source]:
+    source = Source(
+        config=config,
+        instance=who,
+        daemon=reach.daemon,
+        dialect=reach.dialect(config),
+        link=reach.link(config),
+        clock=reach.clock,
+    )
+    try:
+        await source.connect()
+    except ReconcilerError as error:
+        raise _unread(config.name, error) from error
+    try:
+        yield source
+    finally:
+        await source.aclose()
+
+
+def _unread(name: SourceName, error: ReconcilerError) -> Refused:
+    return Refused(
+        "SourceUnread",
+        f"the source {name} cannot be read: {error.message}",
+        hint="what ran there would run again elsewhere: nothing is rebuilt without it, and nothing has changed",
+    )
+
+
+def _refuse_unread(unread: dict[SourceName, list[Eid]]) -> None:
+    for name, eids in unread.items():
+        if eids:
+            raise Refused(
+                "SourceUnread",
+                f"the source {name} cannot read {len(eids)} of its attempts, such as {eids[0]}",
+                hint="make them readable, or move their folders aside if what ran there may run again",
+            )

@@ -1,0 +1,166 @@
+"""The state's file as a whole: is it sound? and how another takes its place: a crash leaves one or the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from reconciler.core.errors import StoreError
+from reconciler.core.model import InstanceId, SweepName
+from reconciler.store import rows
+from reconciler.store.database import FILE, Cell, Database, Row
+
+LOG, INDEX = "-wal", "-shm"  # what SQLite keeps beside the file
+_ALL = ("", LOG, INDEX)
+PAGE = 5_000
+
+_TASK_COLUMNS = ",".join(
+    f"{'p' if column in ('replicate', 'parameters') else 't'}.{column}" for column in rows.TASK_COLUMNS.split(",")
+)
+_TASKS = f"""
+    SELECT t.sweep, {_TASK_COLUMNS}
+    FROM tasks t CROSS JOIN points p ON p.sweep = t.sweep AND p.added = t.added AND p.place = t.place
+    WHERE (t.sweep, t.task) > (?, ?) ORDER BY t.sweep, t.task LIMIT {PAGE}
+"""
+_ATTEMPTS = f"""
+    SELECT {rows.ATTEMPT_COLUMNS} FROM attempts
+    WHERE (sweep, task, number) > (?, ?, ?) ORDER BY sweep, task, number LIMIT {PAGE}
+"""
+_ANY = SweepName("")  # which sweep does not matter
+_SWEEPS = f"SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0"
+_NOT_DAMAGE = ("NewerState", "OlderState", "StateBusy", "CannotOpenState", "StateUnreadable")
+
+
+class Soundness(StrEnum):
+    """What can be made of a state."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A state as it was found.
+
+    why       what is wrong with a damaged one
+    instance  of a whole one
+    attempts  how many a whole one knows
+    """
+
+    soundness: Soundness
+    why: str = ""
+    instance: InstanceId | None = None
+    attempts: int = 0
+
+
+def examine(directory: Path) -> Examined:
+    """Read all that is in `<directory>/state.db`, and change nothing.
+
+    Raises StoreError when that does not tell: NewerState, OlderState, StateBusy, CannotOpenState, StateUnreadable.
+    """
+    file = directory / FILE
+    if not file.is_file() or file.stat().st_size == 0:
+        return Examined(soundness=Soundness.MISSING)
+    try:
+        database = Database.read_only(directory)
+    except StoreError as error:
+        return _not_opened(error)
+    try:
+        return _examined(database)
+    except StoreError as error:
+        return _damaged(error)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:  # a cell that we would never have written
+        return Examined(soundness=Soundness.DAMAGED, why=f"{file}: {type(error).__name__}: {error}")
+    finally:
+        database.close()
+
+
+def put_in_place(new: Path, directory: Path, stamp: str) -> tuple[Path, ...]:
+    """Let the closed `<new>/state.db` be the state of `directory`; what was there is kept under other names, returned.
+
+    The log goes first: beside another file it would be taken for that one's own. Raises StoreError.
+    """
+    file, log = directory / FILE, directory / (FILE + LOG)
+    aside = _unused(directory, f"{FILE}.damaged-{stamp}")
+    kept = []
+    try:
+        written = log.exists() and log.stat().st_size > 0
+        for side in (directory / (FILE + INDEX), log):
+            if written and side.exists():
+                kept.append(aside.with_name(side.name.replace(FILE, aside.name)))
+                side.rename(kept[-1])
+            side.unlink(missing_ok=True)  # readers make them, too, and leave them empty
+        if file.exists():
+            kept.append(aside)
+            _link(file, aside)
+        (new / FILE).replace(file)
+        _sync(directory)
+    except OSError as error:
+        raise StoreError("StateNotWritable", f"{directory}: {error.strerror}", hint="check state.dir") from error
+    return tuple(reversed(kept))
+
+
+def _examined(database: Database) -> Examined:
+    problems = [str(row[0]) for row in database.rows("PRAGMA integrity_check(3)") if row != ("ok",)]
+    if problems:
+        return Examined(soundness=Soundness.DAMAGED, why="; ".join(problems))
+    for sweep in database.rows(_SWEEPS):
+        rows.sweep(sweep)
+    for task in _pages(database, _TASKS, 2):
+        rows.task(_ANY, task[1:])
+    attempts = 0
+    for attempt in _pages(database, _ATTEMPTS, 3):
+        rows.attempt(_ANY, attempt)
+        attempts += 1
+    instance = InstanceId(str(database.rows("SELECT instance FROM meta")[0][0]))
+    return Examined(soundness=Soundness.WHOLE, instance=instance, attempts=attempts)
+
+
+def _pages(database: Database, sql: str, keys: int) -> Iterator[Row]:
+    """All rows, page by page; the first `keys` columns are the order."""
+    last: tuple[Cell, ...] = (-1, "", -1)[:keys]
+    while page := database.rows(sql, last):
+        last = page[-1][:keys]
+        yield from page
+
+
+def _not_opened(error: StoreError) -> Examined:
+    if error.reason == "OlderState" and error.message.endswith(
+        "older format 0"
+    ):  # its writer ended before the first table
+        return Examined(soundness=Soundness.MISSING)
+    return _damaged(error)
+
+
+def _damaged(error: StoreError) -> Examined:
+    if error.reason in _NOT_DAMAGE:
+        raise error
+    return Examined(soundness=Soundness.DAMAGED, why=error.message)
+
+
+def _link(file: Path, aside: Path) -> None:
+    """Another name for it, so that there is always a state by its own name; the only one where links are not known."""
+    try:
+        aside.hardlink_to(file)
+    except OSError:
+        file.rename(aside)
+
+
+def _unused(directory: Path, name: str) -> Path:
+    """That name, or with a number behind it, so that nothing is ever written over."""
+    candidates = (directory / (name if number == 1 else f"{name}-{number}") for number in range(1, 1_000_000))
+    return next(path for path in candidates if not any(path.with_name(path.name + side).exists() for side in _ALL))
+
+
+def _sync(directory: Path) -> None:
+    with suppress(OSError):  # not every file system lets a folder be synced
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -36,16 +36,24 @@ class Applied:
     refused: str = ""
 
 
-async def submit(source: Source, store: Store, catalog: Catalog, projects: Projects, clock: Clock) -> Applied:
+async def submit(
+    source: Source, store: Store, catalog: Catalog, projects: Projects, clock: Clock, flying: set[Eid] | None = None
+) -> Applied:
     """Start one batch of intended attempts of this source, as far as the code that they need is there.
 
+    flying: holds, while a scheduler is being told of them, those of which no answer can be expected yet.
     Raises what asking a source raises: then they stay unknown.
     """
     specs = _specs(source, store, catalog, projects, clock.now())
     if not specs:
         return Applied(sent=0)
     crashpoint("apply.submitting")
-    outcomes = await _outcomes(source, store, specs, clock)
+    flying = set() if flying is None else flying
+    flying.update(spec.eid for spec in specs)
+    try:
+        outcomes = await _outcomes(source, store, specs, clock)
+    finally:
+        flying.clear()
     crashpoint("apply.submitted")
     if isinstance(outcomes, str):
         return Applied(sent=0, refused=outcomes)

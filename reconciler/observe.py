@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
-from reconciler.core.evidence import evidence
+from reconciler.core.evidence import Scheduled, evidence
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task, TaskKey
 from reconciler.core.resolve import GiveUp, Resolution, Resubmit, Unresolved, resolve
 from reconciler.core.wire import Found
@@ -44,18 +44,15 @@ def observe(
     here: HostIdentity,
     page: Sequence[Found],
     now: Instant,
-    settled: Set[Eid] = frozenset(),
+    scheduled: Scheduled | None = None,
 ) -> Observation:
-    """Record what a page of evidence proves. Attempts that the store does not know are left alone.
-
-    settled: those that the source's scheduler has no more, for good.
-    """
+    """Record what a page of evidence proves. Attempts that the store does not know are left alone."""
     attempts = store.attempts_by_eid([found.eid for found in page])
     findings = _Findings()
     for found in page:
         attempt = attempts.get(found.eid)
         if attempt is not None:
-            proofs = evidence(attempt, found, here, settled=found.eid in settled)
+            proofs = evidence(attempt, found, here, scheduled)
             findings.take(attempt, found, None if attempt.phase.ended else resolve(attempt, proofs, now))
     if findings.news:
         tasks = store.tasks_by_key(attempt.key.task_key for attempt in findings.news)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler import apply
@@ -17,6 +17,7 @@ from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Fenced, ReconcilerError
+from reconciler.core.evidence import Scheduled
 from reconciler.core.jobs import Listing
 from reconciler.core.listings import Register, heard, settled
 from reconciler.core.model import Commit, Eid, SourceName, SweepName
@@ -80,6 +81,10 @@ class SourceLoop:
         self._refused = ""  # what the source said when it could not even start something
         self._pause_until = 0.0
         self._ends: deque[tuple[float, int]] = deque()
+        self._flying: set[Eid] = set()  # the scheduler is being told of them
+        self._register = Register()  # what the scheduler's listings have told in this session
+        self._listed_at = 0.0  # when (elapsed) the newest of them was asked for
+        self._clock_there = 0.0  # the source's own clock, less our elapsed time
 
     @property
     def name(self) -> SourceName:
@@ -154,8 +159,10 @@ class SourceLoop:
         """One session, from hello to its end; returns how long to wait before the next one, None for the usual."""
         self._settled = False
         self._to_acknowledge.clear()  # a new session tells again what was not acknowledged
+        self._register = Register()
         try:
             hello = await self.source.connect()
+            self._clock_there = hello.clock - self._clock.elapsed()
             crashpoint("source.connected")
             log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
             await self._look_at([attempt.eid for attempt in self._store.open_attempts(self.name)])
@@ -227,7 +234,9 @@ class SourceLoop:
 
     async def _submit_all(self) -> None:
         while True:
-            done = await apply.submit(self.source, self._store, self._catalog, self._projects, self._clock)
+            done = await apply.submit(
+                self.source, self._store, self._catalog, self._projects, self._clock, self._flying
+            )
             await self._look_at(done.look_at)
             if done.refused:
                 self._pause_after(done.refused)
@@ -264,38 +273,53 @@ class SourceLoop:
         """Ask for a sign of life now and then: a session that hangs must not look healthy.
 
         A few open attempts are looked at as well, one after the other in turn: whatever the agent has overlooked, or
-        could not read, is found in the end.
+        could not read, is found in the end. Where there is a scheduler, all of them are polled anyway.
         """
         while True:
             await self._clock.sleep(PROBE_EVERY_S)
             await self.source.ask(probe())
+            if self.source.dialect.limits.scheduled:
+                continue
             if not self._audited:
                 self._audited.extend(attempt.eid for attempt in self._store.open_attempts(self.name))
             count = min(len(self._audited), AUDIT_MAX)
             await self._look_at([self._audited.popleft() for _ in range(count)])
 
     async def _poll(self, every_s: float) -> None:
-        """Ask the scheduler for everything that is open, again and again, in one question each time."""
-        register = Register()
+        """Ask the scheduler for everything that may be there, again and again, in one question each time."""
         while True:
-            sent = [attempt.eid for attempt in self._store.open_attempts(self.name) if attempt.sent_at is not None]
-            if sent:
-                page = await self.source.ask(self.source.dialect.inspect(sent))
-                register = self._heard(register, page)
-                await self._give_up(self._take(list(page.values()), self._gone(register)))
+            asked_at = self._clock.elapsed()
+            opened = self._store.open_attempts(self.name)
+            there = [each.eid for each in opened if each.sent_at is not None or each.accepted_at is not None]
+            if there:
+                page = await self._inspect(there)
+                self._heard(page, asked_at)
+                await self._give_up(self._take(list(page.values())))
             await self._clock.sleep(every_s)
 
-    def _heard(self, register: Register, page: Mapping[Eid, Found]) -> Register:
-        """What a clean listing adds to what others have told; any other adds nothing."""
+    def _heard(self, page: Mapping[Eid, Found], asked_at: float) -> None:
+        """What a clean listing adds to what others have told; any other adds nothing.
+
+        Who is missing is so since the answer came, and until the question was asked: the answer may have waited long.
+        Who is just being submitted is not missing yet.
+        """
         found = page.values()
         if any(each.listing is not Listing.CLEAN for each in found):
-            return register
+            return
         listed = [each.eid for each in found if each.job is not None]
-        missing = [each.eid for each in found if each.job is None and each.exit is None]
-        return heard(register, listed=listed, missing=missing, at=self._clock.elapsed())
+        missing = [
+            each.eid for each in found if each.job is None and each.exit is None and each.eid not in self._flying
+        ]
+        self._register = heard(self._register, listed=listed, missing=missing, at=self._clock.elapsed())
+        self._listed_at = asked_at
 
-    def _gone(self, register: Register) -> Set[Eid]:
-        return settled(register, at=self._clock.elapsed(), settle_s=self.source.dialect.limits.settle_s)
+    def _scheduled(self) -> Scheduled | None:
+        """What is known of its scheduler, if it has one."""
+        limits = self.source.dialect.limits
+        if not limits.scheduled:
+            return None
+        gone = settled(self._register, at=self._listed_at, settle_s=limits.settle_s)
+        return Scheduled(gone=gone, clock=self._clock_there + self._clock.elapsed())
 
     async def _give_up(self, seen: Observation) -> None:
         if seen.give_up:
@@ -306,17 +330,21 @@ class SourceLoop:
     async def _look_at(self, eids: Sequence[Eid]) -> None:
         most = self.source.dialect.limits.inspect_max
         for first in range(0, len(eids), most):
-            asked = eids[first : first + most]
-            page = await self.source.ask(self.source.dialect.inspect(asked))
+            page = await self._inspect(eids[first : first + most])
             self._take(list(page.values()))
-            unread = self._store.attempts_by_eid(eid for eid in asked if eid not in page)
-            self._unresolved.update((eid, attempt.key.sweep) for eid, attempt in unread.items())
 
-    def _take(self, page: Sequence[Found], gone: Set[Eid] = frozenset()) -> Observation:
-        """Record a page of evidence; what is recorded the source may forget. `gone`: not listed any more, for good."""
+    async def _inspect(self, eids: Sequence[Eid]) -> Mapping[Eid, Found]:
+        """What the source tells about them; those that it cannot read are unresolved."""
+        page = await self.source.ask(self.source.dialect.inspect(eids))
+        unread = self._store.attempts_by_eid(eid for eid in eids if eid not in page)
+        self._unresolved.update((eid, attempt.key.sweep) for eid, attempt in unread.items())
+        return page
+
+    def _take(self, page: Sequence[Found]) -> Observation:
+        """Record a page of evidence; what is recorded the source may forget."""
         hello = self.source.state.hello
         assert hello is not None
-        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now(), gone)
+        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now(), self._scheduled())
         self._note(page, seen)
         if seen.changed:
             self._changed(seen.changed)

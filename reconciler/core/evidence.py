@@ -6,12 +6,12 @@ the type checker before it has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from reconciler.core.jobs import Account, Job, Listing
-from reconciler.core.model import Attempt, HostIdentity
+from reconciler.core.model import Attempt, Eid, HostIdentity, Instant
 from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
 
@@ -91,9 +91,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more."""
+    """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more.
+
+    at: the source's own clock at that time: ours may jump.
+    """
 
     settled: bool
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +131,33 @@ Evidence: TypeAlias = (
 )
 
 
-def evidence(attempt: Attempt, found: Found, here: HostIdentity, *, settled: bool = False) -> tuple[Evidence, ...]:
-    """What a look at the source proves about the attempt.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduled:
+    """A scheduler keeps the source's queue. Then the host that looks is any of several, and proves nothing.
 
-    here: the identity of the host that looked; settled: by `core.listings` the scheduler has it no more, for good.
+    gone   those that it has no more, for good, as far as `core.listings` can tell
+    clock  the source's own clock
     """
-    if found.listing is Listing.NONE:
-        return (*_files(found), *_life(attempt, found, here))
-    return (*_files(found), *_queue(found, settled))
+
+    gone: Set[Eid]
+    clock: Instant
 
 
-def _queue(found: Found, settled: bool) -> Iterator[Evidence]:
-    """What the scheduler says. A listing that failed says nothing, not even that something is missing."""
+def evidence(
+    attempt: Attempt, found: Found, here: HostIdentity, scheduled: Scheduled | None = None
+) -> tuple[Evidence, ...]:
+    """What a look at the source proves about the attempt. `here`: the identity of the host that looked."""
+    if scheduled is None:
+        return (*_files(found), *_own_queue(found), *_life(attempt, found, here))
+    return (*_files(found), *_queue(found, scheduled))
+
+
+def _queue(found: Found, scheduled: Scheduled) -> Iterator[Evidence]:
+    """What the scheduler says. Who was not asked, or failed, says nothing, not even that something is missing."""
     if found.job is not None:
         yield Listed(found.job)
     elif found.listing is Listing.CLEAN:
-        yield NotListed(settled)
+        yield NotListed(settled=found.eid in scheduled.gone, at=scheduled.clock)
     if found.account is not None:
         yield Accounted(found.account)
 
@@ -158,6 +173,10 @@ def _files(found: Found) -> Iterator[Evidence]:
             yield Revoked(claim)
         case None:
             pass
+
+
+def _own_queue(found: Found) -> Iterator[Evidence]:
+    """Where the agent itself keeps the queue, and starts what is in it."""
     if found.refused:
         yield RefusedThere(found.refused)
     if found.waiting:

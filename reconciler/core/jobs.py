@@ -54,10 +54,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The accounting's last word on a job; it counts only for the very start of it that won the attempt's claim."""
+    """The accounting's last word on a job; it counts only for the very start of it that won the attempt's claim.
+
+    ceased: no process of it can be left, because its node was heard since, or has booted since. A scheduler that has
+    lost a node calls the jobs there ended, while they may well go on.
+    """
 
     job: str
     restarts: int
     verdict: Verdict
     ended_at: Instant
+    ceased: bool
     raw: str = ""

@@ -12,8 +12,9 @@ An end is concluded from positive evidence only, and evidence has an order, stro
 Where a scheduler keeps the queue, locks and boots of the host that looks prove nothing. There it is
 
     3. the scheduler lists it: it lives, or will
-    4. it is listed no more, for good (see `core.listings`), and the accounting knows the end of the start that we know
-    5. it is listed no more, and its walltime, which the scheduler enforces, has long passed
+    4. it is listed no more, for good (see `core.listings`), and the accounting knows the end of the start that we know,
+       on a node that was heard since
+    5. it is listed no more, and its walltime, which the shim enforces if nobody else does, has long passed
     6. it is listed no more, and never started: that ends nothing, but we may give it up by winning its claim
 
 Whatever does not prove anything (an unreachable source, a lock that cannot be judged, a look from another host) leaves
@@ -89,6 +90,7 @@ class _Facts:
     refused: str = ""
     account: Account | None = None
     listed: bool = False
+    gone: NotListed | None = None  # settled
     wrong_host: WrongHost | None = None
     signs: frozenset[Evidence] = frozenset()
 
@@ -116,7 +118,9 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, listed=True)
         case Accounted(account):
             return replace(facts, account=account)
-        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | NotListed() | Unreachable():
+        case NotListed(settled=settled):
+            return replace(facts, gone=piece if settled else facts.gone)
+        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
             return replace(facts, signs=facts.signs | {piece})
         case _:
             assert_never(piece)
@@ -182,22 +186,23 @@ def _ended(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:
         return lost(attempt, now, "none of its processes lives, and it left no record")
     if Rebooted() in facts.signs and Waiting() not in facts.signs:
         return lost(attempt, now, "the source was rebooted, and it left no record")
-    if attempt.nonce is not None and NotListed(settled=True) in facts.signs and not facts.listed:
-        return _gone(attempt, facts, now)
+    if attempt.nonce is not None and facts.gone is not None and not facts.listed:
+        return _gone(attempt, facts, facts.gone.at, now)
     return None
 
 
-def _gone(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:
+def _gone(attempt: Attempt, facts: _Facts, there: Instant, now: Instant) -> Attempt | None:
     """The end of a started attempt that its scheduler has no more and that left no record, if somebody can tell it.
 
     The accounting counts only for the very start that won the claim: the same id may be another's job by now, and
-    another start of the same job lost the claim and did nothing.
+    another start of the same job lost the claim and did nothing. there: the clock of the source, as its start was.
     """
     starts = {(claimed.claim.job, claimed.claim.restarts) for claimed in facts.claims}
-    if facts.account is not None and (facts.account.job, facts.account.restarts) in starts:
-        return accounted(attempt, facts.account)
+    account = facts.account
+    if account is not None and account.ceased and (account.job, account.restarts) in starts:
+        return accounted(attempt, account)
     walltime_s, started_at = attempt.resources.walltime_s, attempt.started_at
-    if walltime_s is not None and started_at is not None and now > started_at + walltime_s + WALLTIME_GRACE_S:
+    if walltime_s is not None and started_at is not None and there > started_at + walltime_s + WALLTIME_GRACE_S:
         return lost(attempt, now, "it is not listed, its walltime has long passed, and it left no record")
     return None
 
@@ -215,7 +220,7 @@ def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolv
         return None
     if Absent() in facts.signs:
         return Unresolved(reason="Vanished", message="it had started, and its directory is no longer there")
-    if NotListed(settled=True) in facts.signs and not facts.listed:
+    if facts.gone is not None and not facts.listed:
         return Unresolved(reason="NoRecord", message="the scheduler lists it no more, and it left no record")
     if LockUnknown() in facts.signs:
         return Unresolved(reason="LockUnknown", message="its lock cannot be judged: it may run, or have ended")
@@ -229,7 +234,7 @@ def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresol
         )
     if attempt.cancel or facts.listed or facts.signs & {LockHeld(), Waiting()}:
         return None
-    if NotListed(settled=True) in facts.signs:
+    if facts.gone is not None:
         return GiveUp(reason="NotListed", message="the scheduler does not have it, and it has not started")
     if facts.refused:
         return Resubmit(reason="ClaimFailed", message=f"the source could not start it: {facts.refused}")

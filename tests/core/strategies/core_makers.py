@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.dispatch import Capacity, Head, Queue
+from reconciler.core.jobs import Account, Verdict
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
@@ -71,6 +72,12 @@ def revoked(*, home=HERE) -> Claim:
 def record(nonce="n1", *, ended_by=Ended.ITSELF, **how) -> ExitRecord:
     """An exit record; exit code 0 unless `how` says exit_code, signal or launch_error."""
     return ExitRecord(nonce=nonce, started_at=200.0, ended_at=300.0, ended_by=ended_by, **(how or {"exit_code": 0}))
+
+
+def account(*, verdict=Verdict.CANCELLED, **fields) -> Account:
+    """How the start of `started()` ended, on a node that was heard since."""
+    defaults = {"job": "7", "restarts": 0, "ended_at": 300.0, "ceased": True}
+    return Account(verdict=verdict, **(defaults | fields))
 
 
 def found(**fields) -> Found:

@@ -5,7 +5,9 @@ Small ranges on purpose: what collides, fills up and runs out is what is worth l
 
 from __future__ import annotations
 
-from core_makers import ELSEWHERE, HERE, NOW, REBOOTED, attempt, record, revoked, started
+from dataclasses import replace
+
+from core_makers import ELSEWHERE, HERE, NOW, REBOOTED, account, attempt, found, record, revoked, started
 from hypothesis import Phase as Generation
 from hypothesis import find, settings
 from hypothesis import strategies as st
@@ -13,19 +15,25 @@ from hypothesis import strategies as st
 from reconciler.core.dispatch import Capacity, Head, Hold, Queue
 from reconciler.core.evidence import (
     Absent,
+    Accounted,
     Claimed,
     ExitSeen,
+    Listed,
     LockFree,
     LockHeld,
     LockUnknown,
+    NotListed,
     Rebooted,
     RefusedThere,
     Revoked,
+    Scheduled,
     Unreachable,
     Waiting,
     WrongHost,
 )
+from reconciler.core.jobs import Job, JobState, Listing, Verdict
 from reconciler.core.model import Digest, FailureClass, Phase, Resources, SourceName, SweepName, TaskId, TaskKey
+from reconciler.core.resolve import WALLTIME_GRACE_S
 from reconciler.core.spec import Backoff, Placement, RetryAction, RetryPolicy, RetryRule, Strategy
 from reconciler.core.wire import Ended, Found, Lock
 
@@ -56,6 +64,21 @@ CLAIMS = st.one_of(
     st.builds(lambda nonce, home: started(nonce, home=home), NONCES, HOSTS),
     st.builds(lambda home: revoked(home=home), HOSTS),
 )
+RESOURCES_100_MIB = Resources(memory_mib=100, walltime_s=60)
+CLOCKS = st.sampled_from([NOW, 200.0 + 60 + WALLTIME_GRACE_S, NOW + 1e6])  # the second: the last moment of grace
+JOBS = st.builds(Job, id=st.just("7"), state=st.sampled_from(JobState))
+ACCOUNTS = st.builds(
+    lambda verdict, job, restarts, ceased: account(verdict=verdict, job=job, restarts=restarts, ceased=ceased),
+    st.sampled_from(Verdict),
+    st.sampled_from(["7", "7", "7", "8"]),
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from([True, True, False]),
+)
+SCHEDULED = st.builds(
+    lambda gone, clock: Scheduled(gone=frozenset({attempt().eid} if gone else ()), clock=clock),
+    st.sampled_from([True, True, False]),
+    CLOCKS,
+)
 FOUND = st.builds(
     Found,
     eid=st.just(attempt().eid),
@@ -67,6 +90,17 @@ FOUND = st.builds(
     refused=st.sampled_from(["", "disk full"]),
     directory=st.just("/r/a"),
 )
+POLLED = st.one_of(
+    st.builds(
+        lambda found, listing, job, account: replace(found, listing=listing, job=job, account=account),
+        FOUND,
+        st.sampled_from([Listing.CLEAN, Listing.CLEAN, Listing.FAILED, Listing.NONE]),
+        st.none() | JOBS,
+        st.none() | ACCOUNTS,
+    ),
+    # it started, and is not listed
+    st.builds(lambda account: found(claim=started(), listing=Listing.CLEAN, account=account), st.none() | ACCOUNTS),
+)
 PIECES = st.one_of(
     st.builds(ExitSeen, RECORDS),
     st.builds(lambda nonce: Claimed(started(nonce)), NONCES),
@@ -74,8 +108,10 @@ PIECES = st.one_of(
     st.just(WrongHost(HERE, ELSEWHERE)),
     st.just(RefusedThere("disk full")),
     st.sampled_from([LockHeld(), LockFree(), LockUnknown(), Rebooted(), Waiting(), Absent(), Unreachable()]),
+    st.builds(Listed, JOBS),
+    st.builds(NotListed, settled=st.booleans(), at=CLOCKS),
+    st.builds(Accounted, ACCOUNTS),
 )
-RESOURCES_100_MIB = Resources(memory_mib=100, walltime_s=60)
 OPEN_ATTEMPTS = st.builds(
     lambda phase, cancel, accepted: attempt(phase, cancel=cancel, accepted_at=accepted, resources=RESOURCES_100_MIB),
     st.sampled_from([Phase.QUEUED, Phase.RUNNING]),

@@ -11,7 +11,7 @@ import stat
 import time
 from typing import List, Optional
 
-from . import system
+from . import shapes, system
 from .crash import crashpoint
 from .shapes import Object, Refusal
 
@@ -78,7 +78,7 @@ class Root(Place):
             if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon):
                 raise self.fencing()
             claim = dict(self.claim_base("epoch"), pid=os.getpid(), daemon=daemon)
-            won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim), "epoch")
+            won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim), "epoch", durable=True)
             # An epoch below the highest can be won when its file was dropped meanwhile: it rules nothing.
             if won and max(self._epochs()) == number:
                 break
@@ -97,12 +97,14 @@ class Root(Place):
         )
 
     def _winner(self, number: int) -> Optional[str]:
-        """The daemon that won an epoch; None when it is dropped already, and so there is a newer one."""
+        """The daemon that won an epoch, "" if nobody can tell; None when it is dropped: then there is a newer one."""
         try:
             with open("%s/epoch/%d" % (self.path, number), encoding="utf-8") as file:
-                return str(json.load(file).get("daemon", ""))
+                return str(shapes.object_of(json.load(file), "an epoch").get("daemon", ""))
         except FileNotFoundError:
             return None
+        except (ValueError, Refusal):  # not what was written there
+            return ""
 
     def fenced(self) -> bool:
         """True when a newer agent rules this root. Not cached: folder times are too coarse to tell."""
@@ -114,7 +116,7 @@ class Root(Place):
     def _own(self) -> None:
         path = self.path + "/OWNER"
         if not os.path.exists(path):
-            win(path, self.instance + "\n", "owner")
+            win(path, self.instance + "\n", "owner", durable=True)
         owner = self.owner()
         if owner != self.instance:
             raise Refusal(
@@ -125,8 +127,10 @@ class Root(Place):
             )
 
 
-def win(path: str, content: str, label: str) -> bool:
+def win(path: str, content: str, label: str, durable: bool = False) -> bool:
     """Make the file `path` with this content unless it exists; True when it was us.
+
+    durable: it is there after a power loss, too. What belongs to one boot need not be.
 
     A crash may come at `<label>.written`, `<label>.linked` and `<label>.won`.
 
@@ -138,6 +142,8 @@ def win(path: str, content: str, label: str) -> bool:
     failure: Optional[OSError] = None
     try:
         write_all(fd, content.encode("utf-8"))
+        if durable:
+            os.fsync(fd)
         crashpoint(label + ".written")
         try:
             os.link(unique, path)
@@ -150,8 +156,23 @@ def win(path: str, content: str, label: str) -> bool:
         unlink(unique)
     if not won and failure is not None and not os.path.exists(path):
         raise failure
+    if durable:
+        _sync_folder(os.path.dirname(path))
     crashpoint(label + ".won")
     return won
+
+
+def _sync_folder(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:  # this file system syncs no folders
+        pass
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, data: bytes) -> None:

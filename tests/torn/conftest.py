@@ -26,8 +26,13 @@ def long() -> bool:
     return LONG
 
 
-@pytest.fixture
-def fast() -> Iterator[Path]:
+def memory() -> Iterator[Path]:
     """A folder in memory, if there is one: thousands of images come and go there."""
     with tempfile.TemporaryDirectory(prefix="torn-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """One for all tests of a module."""
+    yield from memory()

@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from torn_store import FATES, Recording, faults, record
+from torn_disk import FATES
+from torn_store import Recording, faults, record
 
 pytestmark = [pytest.mark.real("gcc"), pytest.mark.real("libc6-dev"), pytest.mark.timeout(600)]
 
@@ -37,7 +38,7 @@ def test_the_recorded_life_is_worth_its_name(recording: Recording) -> None:
 
 @pytest.mark.parametrize("fate", FATES)
 def test_no_power_loss_takes_back_what_was_promised(
-    recording: Recording, fate: str, fast: Path, long: bool, figures: Counter[str]
+    recording: Recording, fate: str, folder: Path, long: bool, figures: Counter[str]
 ) -> None:
     """Every moment for the plain loss; for the others moments from all over, each time others."""
     moments = range(recording.history.length + 1)
@@ -48,7 +49,7 @@ def test_no_power_loss_takes_back_what_was_promised(
     for seed in seeds:
         for count in chosen:
             figures["crash images of the store"] += 1
-            if len(found) < ENOUGH and (wrong := faults(recording, count, fate, seed, fast / "image")):
+            if len(found) < ENOUGH and (wrong := faults(recording, count, fate, seed, folder / "image")):
                 found[seed, count] = wrong
 
     assert {} == found

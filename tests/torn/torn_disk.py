@@ -83,6 +83,7 @@ class History:
             self._name(at, [(note.other, self._known(note))])
         elif note.kind == "R":
             self._name(at, [(note.path, None), (note.other, self._known(note))])
+            self._move(note.path + "/", note.other + "/")
         else:
             self._name(at, [(note.path, None)])
 
@@ -100,6 +101,8 @@ class History:
 
     def _alter(self, at: int, note: Note) -> None:
         file = self._inodes[note.inode]
+        if file in self.pipes:
+            return
         change = Write(at, file, note.number, note.data) if note.kind == "W" else Cut(at, file, note.number)
         self.changes.append(change)
         self._open.setdefault(file, []).append(change)
@@ -118,6 +121,11 @@ class History:
         self._waits[at] = {folder for folder, _, _ in settled}
         for folder in self._waits[at]:
             self._open.setdefault(folder, []).append(change)
+
+    def _move(self, old: str, new: str) -> None:
+        """What lies in a folder goes with it."""
+        for path in [path for path in self._paths if path.startswith(old)]:
+            self._paths[new + path[len(old) :]] = self._paths.pop(path)
 
     def _sync(self, at: int, what: int) -> None:
         for change in self._open.pop(what, []):
@@ -275,3 +283,16 @@ def _part(write: Write, begin: int, end: int) -> Write:
 
 def _blank(write: Write) -> Write:
     return replace(write, data=bytes(len(write.data)))
+
+
+FATES: dict[str, Callable[[History, int, random.Random], Fate]] = {
+    "all there": lambda *_: all_there,
+    "all gone": lambda *_: all_gone,
+    "zeros": lambda *_: zeros,
+    "empty": lambda *_: empty,
+    "nameless": lambda *_: nameless,
+    "last torn": last_torn,
+    "suffix gone": lambda _, count, dice: suffix_gone(count, dice),
+    "any part": lambda _, count, dice: any_part(dice),
+}
+"""What may become of all that was not synced, by name."""

@@ -10,15 +10,14 @@ import subprocess
 import sys
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import store_life
-import torn_disk
 from store_lab import Lab
-from torn_disk import Fate, History
+from torn_disk import FATES, History
 from torn_tap import Note, Tap
 
 from reconciler.core.model import Eid, Phase
@@ -75,18 +74,6 @@ def understood(root: str, notes: Sequence[Note]) -> Recording:
         else:
             recording.promises.append((at, len(recording.commits), words["promised"]))
     return recording
-
-
-FATES: dict[str, Callable[[History, int, random.Random], Fate]] = {
-    "all there": lambda *_: torn_disk.all_there,
-    "all gone": lambda *_: torn_disk.all_gone,
-    "zeros": lambda *_: torn_disk.zeros,
-    "empty": lambda *_: torn_disk.empty,
-    "nameless": lambda *_: torn_disk.nameless,
-    "last torn": torn_disk.last_torn,
-    "suffix gone": lambda _, count, dice: torn_disk.suffix_gone(count, dice),
-    "any part": lambda _, count, dice: torn_disk.any_part(dice),
-}
 
 
 def faults(recording: Recording, count: int, fate: str, seed: int, folder: Path) -> list[str]:

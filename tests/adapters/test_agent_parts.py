@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -117,6 +118,19 @@ def test_when_nobody_can_win_it_is_an_error_and_not_a_loss(tmp_path):
     assert caught.value.errno == errno.ENOENT
 
 
+def test_who_made_the_link_has_won_whatever_the_answer_was(tmp_path, monkeypatch):
+    link = os.link
+
+    def repeated(source, target):
+        """As on NFS: the request was carried out, its answer was lost, and it was asked again."""
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(os, "link", repeated)
+
+    assert place.win(str(tmp_path / "claim"), "x", "claim")
+
+
 # ------------------------------------------------------------------------------------------------ locks and signals
 
 
@@ -146,6 +160,24 @@ def test_a_missing_or_strange_lock_says_nothing_and_is_not_made(lock, tmp_path):
 
 def claim(pid: int, start: int, lock: shapes.LockId, name: str = "sleep") -> shapes.Claim:
     return shapes.Claim("started", name, "h", "m", "b", "n", pid, start, lock, [], {})
+
+
+def test_an_end_between_two_glances_is_seen_by_the_second(tmp_path, lock, monkeypatch):
+    root, eid = place.Root(str(tmp_path / "root"), "aaaa"), spec("a").eid
+    folder = root.attempt(eid)
+    os.makedirs(folder)
+    started = {"eid": eid, "nonce": "n", "pid": 2, "start": 1, "gpus": [], "lock": dict(lock._asdict())}
+    with open(folder + "/claim", "w") as file:
+        json.dump({**root.claim_base("started"), **started}, file)
+
+    def ends_just_now(_lock):
+        with open(folder + "/exit.json", "w") as file:
+            json.dump({"nonce": "n"}, file)
+        return "free"
+
+    monkeypatch.setattr(look, "lock_state", ends_just_now)
+
+    assert (True, "free") == (look.look(root, eid).ended, look.look(root, eid).lock)
 
 
 def test_only_the_process_that_started_then_and_bears_the_name_is_signalled(lock):

@@ -122,6 +122,44 @@ async def test_while_a_mass_removal_waits_what_another_commit_removes_waits_with
     assert (3, 2) == (lab.desired("s"), lab.desired("t"))
 
 
+async def test_what_a_rewritten_history_removed_counts_with_what_the_next_commit_removes(lab: Lab) -> None:
+    names = ("a", "b", "c", "d", "e")
+    lab.commit()
+    lab.commit(**dict.fromkeys(names, "{x: [1]}"))
+    await lab.acceptance.run()
+    lab.commit("--amend", a=None, b=None)
+    await lab.acceptance.run()
+
+    lab.commit(c=None)
+    await lab.acceptance.run()
+
+    assert [1] * 5 == [lab.desired(name) for name in names]
+
+
+async def test_while_a_manifest_cannot_be_named_none_is_deleted(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    lab.origin.write("sweeps.d/a.yaml", "metadata: [")
+    lab.commit(b=None)
+
+    await lab.acceptance.run()
+
+    assert (1, 1) == (lab.desired("a"), lab.desired("b"))
+
+
+async def test_a_manifest_that_became_a_symlink_deletes_nothing(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    manifest = lab.origin.directory / "sweeps.d/a.yaml"
+    manifest.rename(lab.origin.directory / "a.yaml")
+    manifest.symlink_to("../a.yaml")
+    lab.commit()
+
+    await lab.acceptance.run()
+
+    assert 1 == lab.desired("a")
+
+
 async def test_a_frozen_removal_can_still_be_approved_after_a_restart(lab: Lab) -> None:
     lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
     await lab.acceptance.run()

@@ -331,6 +331,14 @@ def test_a_killed_acceptance_is_all_or_nothing_and_repeated_gives_the_same(tmp_p
         assert fresh.picture() == lab.picture()
 
 
+def test_an_acceptance_that_was_killed_in_force_is_finished_before_anything_else(lab):
+    lab.accept(range(3))
+    lab.prepare(range(1, 4))
+    list(islice(lab.store.commit(SWEEP, freeze=False, at=lab.now), 1))
+    lab.reopen()
+    assert [1, 2, 3] == [head.parameters["number"] for head in lab.heads()]
+
+
 def test_an_acceptance_left_halfway_is_finished_by_the_next(lab):
     lab.accept(range(3))
     lab.prepare(range(1, 4))

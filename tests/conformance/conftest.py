@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -88,8 +89,19 @@ class Visit:
 
     def signal_agent(self, number: int) -> None:
         """As the kernel would: the agent has no say."""
+        os.kill(self._agent(), number)
+
+    def signal_session(self, number: int) -> None:
+        """To the agent, and to every process that is still in its session."""
+        agent = self._agent()
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError):
+                if os.getsid(int(entry)) == agent:
+                    os.kill(int(entry), number)
+
+    def _agent(self) -> int:
         epoch = self.site.root / "epoch" / str(self.session.hello.epoch)
-        os.kill(json.loads(epoch.read_text())["pid"], number)
+        return int(json.loads(epoch.read_text())["pid"])
 
     async def kill_agent(self) -> None:
         self.signal_agent(signal.SIGKILL)

@@ -57,6 +57,25 @@ async def test_a_stopped_task_hears_that_its_time_is_up(site):
     assert (await visit.ended(spec.eid)).exit.exit_code == 4
 
 
+async def test_every_process_of_its_group_hears_that_the_time_is_up(site):
+    visit = await site.open()
+    child = f"trap 'echo heard >> {site.log}; exit' TERM; echo ready >> {site.log}; while :; do sleep 0.05; done"
+    spec = site.python(
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen(['bash', '-c', sys.argv[1]])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "child.wait()\n",
+        child,
+        walltime_s=1,
+        grace_s=3,
+    )
+    await visit.start(spec)
+
+    await visit.ended(spec.eid)
+
+    assert ["ready", "heard"] == site.logged()
+
+
 @pytest.mark.parametrize("prefix", ["", "setsid "], ids=["in its group", "in a session of its own"])
 async def test_no_descendant_outlives_its_task(site, prefix):
     visit = await site.open()
@@ -122,6 +141,31 @@ async def test_a_task_outlives_its_agent_and_is_adopted_by_the_next(site):
     assert (await second.ended(running.eid)).exit.exit_code == 0
     assert (await second.ended(waiting.eid)).exit.exit_code == 0
     assert site.logged() == ["one", "end", "two"]
+
+
+async def test_a_signal_to_all_of_the_agent_s_session_leaves_the_tasks_alone(site):
+    first = await site.open()
+    spec = site.shell("echo one >> $log; sleep 1; echo end >> $log")
+    await first.start(spec)
+    await site.until_logged(1)
+
+    first.signal_session(signal.SIGKILL)
+    second = await site.open()
+
+    assert (await second.told(spec.eid, lambda found: found.lock is not Lock.HELD)).exit is not None
+
+
+async def test_whoever_looks_while_a_task_ends_sees_it_alive_or_its_record(site):
+    visit = await site.open()
+    spec = site.shell("sleep 0.2")
+    await visit.start(spec)
+    await visit.running(spec.eid)
+
+    found = (await visit.inspect(spec.eid))[spec.eid]
+    while found.lock is Lock.HELD:
+        found = (await visit.inspect(spec.eid))[spec.eid]
+
+    assert (found.lock, found.exit is not None) == (Lock.FREE, True)
 
 
 async def test_no_end_is_missed_by_an_agent_that_stood_still(site):
@@ -265,6 +309,7 @@ async def test_ends_are_told_again_to_every_new_session_until_acknowledged(site)
 
     second = await site.open()
     assert (await second.ended(found.eid)).exit == found.exit
+    assert [found.eid] == os.listdir(site.root / "outbox/new")
     await second.acknowledge(found.eid)
     await second.aclose()
 
@@ -316,4 +361,5 @@ async def test_a_running_attempt_is_not_forgotten(site):
 
     await visit.forget(spec.eid)
 
+    assert len(list((site.root / "attempts").glob(f"*/{spec.eid}"))) == 1
     assert (await visit.ended(spec.eid)).exit.exit_code == 0

@@ -13,10 +13,10 @@ MARK = "RECONCILER_TEST_WORLD"  # in the environment of everything that a world 
 
 
 class Processes:
-    """All processes of one world. It must have been started with MARK set to its folder."""
+    """All processes of one world: they were started with the variable `mark` set to its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.mark = f"{MARK}={folder}".encode()
+    def __init__(self, folder: Path, mark: str = MARK) -> None:
+        self.mark = f"{mark}={folder}".encode()
         self.doubled: set[str] = set()  # tasks of which two attempts were seen alive
         self.most: Counter[str] = Counter()  # by sweep: the most attempts seen alive at once; "" is all together
 

@@ -199,5 +199,11 @@ CHECKS = [
         "SELECT DISTINCT sweep, task FROM attempts WHERE phase = 'succeeded'",
         f"SELECT sweep, task FROM {_IN_FORCE} WHERE succeeded <> ''",
     ),
+    (
+        "left of what was only prepared",
+        """SELECT s.id, t.task FROM tasks t JOIN sweeps s ON s.id = t.sweep
+            WHERE t.added > s.generation AND s.preparing IS NULL""",
+        "SELECT 1 WHERE 0",
+    ),
     ("points", "SELECT sweep, added, place FROM points", "SELECT sweep, added, place FROM tasks"),
 ]

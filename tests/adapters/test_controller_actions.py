@@ -1,0 +1,70 @@
+"""What people ask for is carried out, or refused with a reason; what they vouch for must be possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from acceptance_lab import AcceptanceLab
+
+from reconciler import requests
+from reconciler.controller.actions import Actions
+from reconciler.controller.brake import plan_id
+from reconciler.core.model import Json, Phase, SourceName, SweepName
+from reconciler.requests import Action, Outcome, Verb
+
+S = SweepName("s")
+
+
+class Lab(AcceptanceLab):
+    """Passes, and the actions of one person."""
+
+    asked = 0
+
+    async def ask(self, verb: Verb, **arguments: Json) -> Outcome:
+        """Ask, let it be carried out, and return the answer."""
+        self.asked += 1
+        state = self.folder / "state"
+        action = Action(id=f"a{self.asked}", verb=verb, at=float(self.asked), by="somebody", arguments=arguments)
+        requests.submit(state, action)
+        actions = Actions(state, store=self.store, catalog=self.catalog, acceptance=self.acceptance, clock=self.clock)
+        await actions.run()
+        outcome = requests.outcome(state, action.id)
+        assert outcome is not None
+        return outcome
+
+    def phases(self) -> list[Phase]:
+        return [attempt.phase for attempt in self.store.open_attempts(SourceName("laptop"))]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path)
+    yield lab
+    lab.store.close()
+
+
+async def test_what_is_queued_is_not_taken_for_dead(lab: Lab) -> None:
+    lab.commit(s="{x: [1]}")
+    await lab.acceptance.run()
+    lab.start_all("s")
+    (attempt,) = lab.store.open_attempts(SourceName("laptop"))
+
+    outcome = await lab.ask(Verb.RETRY, sweep="s", tasks=[attempt.key.task], assumeDead=True)
+
+    assert (False, [Phase.QUEUED]) == (outcome.ok, lab.phases())
+
+
+async def test_an_approval_of_another_plan_removes_nothing(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
+    await lab.acceptance.run()
+    lab.commit(a=None, b=None)
+    await lab.acceptance.run()
+    frozen = plan_id((sweep.name, sweep.row.frozen) for sweep in lab.catalog.sweeps())
+
+    wrong = await lab.ask(Verb.APPROVE, plan="another")
+    left = lab.desired("a") + lab.desired("b")
+    right = await lab.ask(Verb.APPROVE, plan=frozen)
+
+    assert (False, 2, True, 0) == (wrong.ok, left, right.ok, lab.desired("a") + lab.desired("b"))

@@ -37,14 +37,15 @@ class Projects:
         self._session: Hello | None = None
         self._paths: dict[Commit, str] = {}
         self._problems: dict[Commit, Hold] = {}
+        self._again_at: dict[Commit, float] = {}  # elapsed: the wall clock may be set back meanwhile
 
     async def bring(self, wanted: Set[Commit]) -> bool:
         """Make the worktrees of these commits of `self`, unless they are there or failed a moment ago.
 
         Returns whether anything has changed. Raises what asking a source raises when there is no answer.
         """
-        now = self._clock.now()
-        due = {commit for commit, hold in self._problems.items() if hold.until is None or hold.until <= now}
+        elapsed = self._clock.elapsed()
+        due = {commit for commit in self._problems if self._again_at[commit] <= elapsed}
         missing = sorted((wanted | due) - self._there().keys() - (self._problems.keys() - due))
         for commit in missing:
             await self._make(commit)
@@ -87,3 +88,4 @@ class Projects:
             message = f"the code of {commit[:12]} cannot be brought to {name}: {error.message}"
             again_at = self._clock.now() + AGAIN_S
             self._problems[commit] = Hold(reason="ProjectNotReady", message=message, until=again_at)
+            self._again_at[commit] = self._clock.elapsed() + AGAIN_S

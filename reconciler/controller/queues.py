@@ -21,13 +21,14 @@ def queue_of(reader: Reader, sweep: Sweep, now: Instant, *, limit: int = 1) -> Q
     waiting = sum(count for (_, phase), count in counts.items() if phase is Phase.WAITING)
     per_source = {source: count for (name, source), count in reader.active_counts().items() if name == sweep.name}
     gate = gate_of(reader, sweep, now)
-    open_heads = reader.heads(sweep.name, limit=limit, now=now) if waiting and gate is None else []
-    next_wake = reader.next_wake(sweep.name, now) if waiting else None
+    longest_s = sweep.spec.retry.backoff.max_s
+    heads = reader.heads(sweep.name, limit=limit, now=now, longest_s=longest_s) if waiting and gate is None else []
+    next_wake = reader.next_wake(sweep.name, now, longest_s) if waiting else None
     return Queue(
         sweep=sweep.name,
-        heads=[Head(task.key, wanted_resources(sweep, task)) for task in open_heads],
+        heads=[Head(task.key, wanted_resources(sweep, task)) for task in heads],
         waiting=waiting,
-        delayed=reader.delayed(sweep.name, now) if next_wake is not None else 0,
+        delayed=reader.delayed(sweep.name, now, longest_s) if next_wake is not None else 0,
         next_wake=next_wake,
         active=sum(per_source.values()),
         per_source=per_source,

@@ -5,6 +5,7 @@ Not constant: `tasks` (a scan with a bounded result, for people), and staging (i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -44,8 +45,9 @@ _QUEUE = f"""
 """
 READY = f"{_QUEUE} = 0.0 ORDER BY h.ordinal, h.task LIMIT ?"
 DUE = f"{_QUEUE} > 0.0 AND h.wake <= ? ORDER BY h.wake, h.ordinal LIMIT ?"
+ASTRAY = f"{_QUEUE} > ? ORDER BY h.wake, h.ordinal LIMIT ?"
 WAITING = "SELECT coalesce(sum(n), 0) FROM counters WHERE sweep = ? AND phase = 'waiting' AND standing = 'desired'"
-NEXT_WAKE = "SELECT wake FROM heads WHERE sweep = ? AND wake > ? AND added <= ? ORDER BY wake LIMIT 1"
+NEXT_WAKE = "SELECT wake FROM heads WHERE sweep = ? AND wake > ? AND wake <= ? AND added <= ? ORDER BY wake LIMIT 1"
 COUNTS = """
     SELECT source, phase, sum(n) FROM counters WHERE sweep = ? AND standing IN ('desired', 'frozen') GROUP BY 1, 2
 """
@@ -194,8 +196,11 @@ class Reader:
         found = self._database.rows(sql, (sweep, generation, prefix, prefix + "\x7f", limit))
         return [rows.task(name, row) for row in found]
 
-    def heads(self, name: SweepName, *, limit: int, now: Instant) -> list[Task]:
+    def heads(self, name: SweepName, *, limit: int, now: Instant, longest_s: float = math.inf) -> list[Task]:
         """At most `limit` tasks that may start: waiting, desired, not frozen, backoff over; in declared order.
+
+        longest_s: no backoff is longer. One that ends even later was begun before the clock was set back, and is over,
+        so that nobody waits as long as the clock was wrong; also in `next_wake` and `delayed`.
 
         Of more than `limit` whose backoff is over, those that wait longest. Empty while a generation's changes are
         still being applied.
@@ -206,19 +211,21 @@ class Reader:
             return []
         found = self._database.rows(READY, (sweep, generation, limit))
         found += self._database.rows(DUE, (sweep, generation, now, limit))
+        found += self._database.rows(ASTRAY, (sweep, generation, max(now + longest_s, 0.0), limit))
         heads = [rows.task(name, row) for row in found]
         return sorted(heads, key=lambda task: (task.ordinal, task.key.task))[:limit]
 
-    def next_wake(self, name: SweepName, now: Instant) -> Instant | None:
+    def next_wake(self, name: SweepName, now: Instant, longest_s: float = math.inf) -> Instant | None:
         """The earliest end of a backoff that lies after `now`."""
         sweep, generation, _ = self._of(name)
-        row = self._database.row(NEXT_WAKE, (sweep, max(now, 0.0), generation))
+        row = self._database.row(NEXT_WAKE, (sweep, max(now, 0.0), now + longest_s, generation))
         return None if row is None else Instant(row[0])
 
-    def delayed(self, name: SweepName, now: Instant) -> int:
+    def delayed(self, name: SweepName, now: Instant, longest_s: float = math.inf) -> int:
         """How many tasks wait for the end of their backoff; counted to DELAYED_MAX at most."""
-        sql = "SELECT count(*) FROM (SELECT 1 FROM heads WHERE sweep = ? AND wake > ? LIMIT ?)"
-        return int(self._database.rows(sql, (self._of(name)[0], max(now, 0.0), DELAYED_MAX))[0][0])
+        sql = "SELECT count(*) FROM (SELECT 1 FROM heads WHERE sweep = ? AND wake > ? AND wake <= ? LIMIT ?)"
+        args = (self._of(name)[0], max(now, 0.0), now + longest_s, DELAYED_MAX)
+        return int(self._database.rows(sql, args)[0][0])
 
     # -- attempts
 

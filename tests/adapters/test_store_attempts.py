@@ -186,6 +186,17 @@ def test_a_task_in_backoff_is_no_head_until_its_time(lab):
     assert lab.store.next_wake(SWEEP, lab.now) is None
 
 
+def test_a_backoff_from_before_the_clock_was_set_back_is_over(lab):
+    lab.accept([1, 2])
+    lab.start(2)
+    lab.end(Phase.FAILED, Phase.WAITING, not_before=lab.now + 10)
+    lab.now -= 3600
+
+    heads = lab.store.heads(SWEEP, limit=9, now=lab.now, longest_s=600)
+    waits = (lab.store.next_wake(SWEEP, lab.now, 600), lab.store.delayed(SWEEP, lab.now, 600))
+    assert ([1, 2], (None, 0)) == ([head.parameters["number"] for head in heads], waits)
+
+
 def test_a_retry_lets_ended_tasks_wait_with_a_fresh_budget(lab):
     lab.accept([1, 2, 3])
     failed, lost, succeeded = lab.start(3)

@@ -1,0 +1,42 @@
+"""The pinned code on a source, where bringing it fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from virtual_clock import VirtualClock
+
+from reconciler.core.errors import Busy
+from reconciler.core.model import Commit
+from reconciler.project import AGAIN_S, Projects
+
+PIN = Commit("a" * 40)
+
+
+class Source:
+    """One that has no room for code, `failures` times."""
+
+    config = SimpleNamespace(name="laptop")
+    state = SimpleNamespace(hello=None)
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    async def ask(self, exchange: Any) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise Busy("Busy", "no room")
+        return "/projects/self"
+
+
+async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
+    clock = VirtualClock()
+    projects = Projects(Source(failures=1), Path("/mirror"), clock)  # type: ignore[arg-type]
+    await projects.bring({PIN})
+    clock.jump(-86_400)
+    await clock.advance(AGAIN_S)
+
+    await projects.bring(set())
+    assert "/projects/self" == projects.path(PIN)

@@ -162,6 +162,13 @@ def _status(inode: Inode, device: int) -> SimpleNamespace:
     )
 
 
+def fsync(fd: int) -> None:
+    proc = caller()
+    inode = opened_by(proc, fd).inode
+    assert inode is not None
+    proc.machine.files.sync(inode)
+
+
 def fstat(fd: int) -> SimpleNamespace:
     proc = caller()
     opened = opened_by(proc, fd)

@@ -93,7 +93,7 @@ class Fate:
         self._plan()
 
     def heal(self) -> None:
-        """No more of it. Only the newest ruler goes on."""
+        """No more of it. Of several rulers only the newest goes on."""
         self.healed = True
         crashpoints.arm(None)
         self.world.home.offset_s = 0.0
@@ -105,6 +105,8 @@ class Fate:
         daemon = self.world.ruler
         if daemon is not None and daemon.alive:
             daemon.wake()
+            if self.usurped:  # one of them may have fenced it off: "to let this one rule again, restart it"
+                daemon.kill()
 
     # -- lives and deaths
 

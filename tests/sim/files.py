@@ -1,7 +1,7 @@
 """A file system in memory: inodes and names, links, open files, whole-file locks and pipes, with the system's own errors.
 
-Only what the agent uses is there. `dirty` is what a power loss may take back: nothing here is ever synced by the agent, and
-the disk writes back by itself after WRITEBACK_S.
+Only what the agent uses is there. A power loss may take back what was not synced; the disk writes back by itself after
+WRITEBACK_S.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 WRITEBACK_S = 30.0
+SYNCED = -1e9
 FILE, FOLDER, PIPE = 0o100000, 0o040000, 0o010000
 
 
@@ -23,7 +24,9 @@ def failure(number: int, path: object = None) -> OSError:
 class Inode:
     """One file, folder or pipe."""
 
-    __slots__ = ("changed", "data", "entries", "kind", "links", "lock", "mode", "mtime", "number", "pipe", "stranger")
+    __slots__ = (
+        "changed", "data", "entries", "kind", "links", "lock", "mode", "mtime", "named", "number", "pipe", "stranger"
+    )  # fmt: skip
 
     def __init__(self, number: int, kind: int, mode: int, now: float) -> None:
         self.number = number
@@ -33,7 +36,7 @@ class Inode:
         self.data = b""
         self.entries: dict[str, Inode] = {}
         self.mtime = now
-        self.changed = now  # elapsed: its content, or a name of it, is not older on the disk
+        self.changed = self.named = now  # elapsed: when its content, and its last name, were written
         self.lock: set[Opened] = set()
         self.pipe: Pipe | None = None
         self.stranger = False  # none of ours may change or remove it
@@ -104,7 +107,7 @@ class Files:
         if self.full and kind != PIPE:
             raise failure(errno.ENOSPC)
         inode = Inode(self._number(), kind, mode, self._clock())
-        inode.changed = self._elapsed()
+        inode.changed = inode.named = self._elapsed()
         return inode
 
     # -- names
@@ -196,7 +199,7 @@ class Files:
             raise failure(errno.ENOSPC, new)
         self.put(new, inode)
         inode.links += 1
-        inode.changed = self._elapsed()
+        inode.named = self._elapsed()
 
     def unlink(self, path: str) -> None:
         folder, name = self.parent(path)
@@ -220,7 +223,7 @@ class Files:
             replaced.links -= 1
         self.take(old)
         self.put(new, inode, replace=True)
-        inode.changed = self._elapsed()
+        inode.named = self._elapsed()
 
     def remove_folder(self, path: str) -> None:
         inode = self.get(path)
@@ -255,13 +258,21 @@ class Files:
 
     def _tear(self, folder: Inode, since: float, chance: Callable[[], float]) -> None:
         for name, inode in list(folder.entries.items()):
+            if inode.stranger:
+                continue
             if inode.kind == FOLDER:
                 self._tear(inode, since, chance)
-            if inode.changed <= since or inode.stranger:
-                continue
-            fate = chance()
-            if fate < 0.25 and not inode.entries:
+            if inode.named > since and not inode.entries and chance() < 0.25:
                 del folder.entries[name]
                 inode.links -= 1
-            elif fate < 0.45 and inode.kind == FILE:
+            elif inode.changed > since and inode.kind == FILE and chance() < 0.3:
                 inode.data = inode.data[: int(len(inode.data) * chance())]
+
+    @staticmethod
+    def sync(inode: Inode) -> None:
+        """A file's content, or a folder's names, are on the disk."""
+        if inode.kind == FOLDER:
+            for below in inode.entries.values():
+                below.named = SYNCED
+        else:
+            inode.changed = SYNCED

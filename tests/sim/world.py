@@ -128,10 +128,15 @@ class World:
 
     def ended(self, daemon: Daemon, error: BaseException) -> None:
         """A daemon has ended by itself."""
-        self.oracle.trace("daemon-ended", type(error).__name__, str(error).replace(str(self.folder), ""))
-        self.happened[f"daemon-ended-{getattr(error, 'reason', type(error).__name__)}"] += 1
+        reason = getattr(error, "reason", type(error).__name__)
+        self.oracle.trace("daemon-ended", reason)
+        self.happened[f"daemon-ended-{reason}"] += 1
         if isinstance(error, AlreadyRunning) and daemon is self.ruler:
-            self.defect(f"the ruling daemon could not start: {error}")
+            others = [each for each in self.daemons if each.alive and each.state is self.state and each is not daemon]
+            if others:  # a rival was quicker
+                self.ruler = others[0]
+            else:
+                self.defect(f"the ruling daemon could not start: {error}")
 
     # -- what is told
 

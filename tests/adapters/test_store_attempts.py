@@ -157,6 +157,50 @@ def test_attempts_are_found_by_their_name_on_the_source(lab):
     assert first.eid != second.eid
 
 
+def test_what_was_sent_is_not_to_be_sent_again_and_stays_open(lab):
+    lab.accept([1, 2])
+    first, second = lab.start(2)
+
+    lab.store.sent([first.eid], 7.0)
+
+    assert [second] == lab.store.unaccepted(LAPTOP, limit=10)
+    assert [7.0, None] == [attempt.sent_at for attempt in lab.open()]
+
+
+def test_what_was_certainly_not_taken_is_to_be_sent_again(lab):
+    lab.accept([1])
+    lab.start()
+    (attempt,) = lab.open()
+    lab.store.sent([attempt.eid], 7.0)
+
+    lab.store.unsent([attempt.eid])
+
+    assert [attempt] == lab.store.unaccepted(LAPTOP, limit=10)
+
+
+def test_what_was_seen_there_stays_sent_whatever_the_scheduler_says(lab):
+    lab.accept([1])
+    (attempt,) = lab.start()
+    lab.store.sent([attempt.eid], 7.0)
+    lab.store.accepted([attempt.eid], 8.0)
+
+    lab.store.unsent([attempt.eid])
+
+    assert [(7.0, 8.0)] == [(attempt.sent_at, attempt.accepted_at) for attempt in lab.open()]
+
+
+def test_what_was_sent_is_remembered_over_a_crash_and_by_what_is_learned_later(lab):
+    lab.accept([1])
+    (attempt,) = lab.start()
+    lab.store.sent([attempt.eid], 7.0)
+
+    lab.reopen()
+    (attempt,) = lab.open()
+    lab.learn(attempt, Phase.RUNNING)
+
+    assert [7.0] == [attempt.sent_at for attempt in lab.open()]
+
+
 def test_an_accepted_attempt_is_no_longer_unaccepted(lab):
     lab.accept([1, 2])
     first, second = lab.start(2)

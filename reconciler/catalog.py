@@ -17,6 +17,7 @@ from reconciler.core.model import Attempt, Commit, Digest, Instant, Point, Resou
 from reconciler.core.spec import RetryPolicy, SweepSpec, SweepState
 from reconciler.manifests import from_document
 from reconciler.store import Reader, SweepRow
+from reconciler.store.database import damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,5 +115,13 @@ class Catalog:
             return
         known = self._sweeps.get(row.name)
         same = known is not None and known.row.document_digest == row.document_digest
-        spec = known.spec if known is not None and same else from_document(json.loads(row.document))
+        spec = known.spec if known is not None and same else _spec(row)
         self._sweeps[row.name] = Sweep(row=row, spec=spec, policy=row.policy)
+
+
+def _spec(row: SweepRow) -> SweepSpec:
+    """Of the document that was accepted. Raises StoreError when the state does not hold it any more."""
+    try:
+        return from_document(json.loads(row.document))
+    except (AssertionError, KeyError, ValueError, TypeError, AttributeError) as error:  # it was checked when it came
+        raise damaged(f"the state's manifest of {row.name} makes no sense: {error}") from error

@@ -22,8 +22,10 @@ from reconciler.engine import Engine, World, open_store
 from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.links.local import LocalLink
 from reconciler.locks import StateLock
+from reconciler.rebuild import refuse_lost
 from reconciler.repository import Repository
 from reconciler.store import Store
+from reconciler.store.whole import look_over
 from reconciler.telemetry import LogFormat, configure_logging
 
 log = logging.getLogger("reconciler.daemon")
@@ -35,6 +37,7 @@ async def serve(config: Config, *, once: bool, log_format: LogFormat) -> int:
     """Run until told to stop, or with `once` until git and the world agree or nothing more can be done.
 
     Returns the exit code: 0, or with `once` 2 when something is left. Raises AlreadyRunning, StoreError, UsageError.
+    After an end that nobody had planned the state is read through first: a second for a quarter of a million tasks.
     """
     configure_logging(format=log_format)
     _forget_git_environment()
@@ -44,6 +47,9 @@ async def serve(config: Config, *, once: bool, log_format: LogFormat) -> int:
     lock.acquire()
     clock = SystemClock()
     try:
+        refuse_lost(config)
+        if lock.left:
+            look_over(state_dir)
         store = open_store(config, clock, random.Random())  # noqa: S311 - a name, not a secret
         try:
             daemon = _Daemon(config, store, clock)

@@ -6,6 +6,7 @@ locks.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ class StateLock:
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "lock"
         self._descriptor: int | None = None
+        self.left = False  # the last holder has not released it: it was killed, or the power failed
 
     def acquire(self) -> None:
         """Take the lock, and write our pid into it.
@@ -46,6 +48,7 @@ class StateLock:
             ) from None
         self._descriptor = descriptor
         try:
+            self.left = os.fstat(descriptor).st_size > 0
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
@@ -55,6 +58,8 @@ class StateLock:
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
         if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -16,7 +16,7 @@ from reconciler import apply
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.core.dispatch import Hold
-from reconciler.core.errors import Fenced, ReconcilerError
+from reconciler.core.errors import Damaged, Fenced, ReconcilerError
 from reconciler.core.evidence import Scheduled
 from reconciler.core.jobs import Listing
 from reconciler.core.listings import Register, heard, settled
@@ -170,6 +170,8 @@ class SourceLoop:
             self._settled = True
             self._changed(frozenset())
             await self._serve()
+        except Damaged:  # with such a state nobody may go on
+            raise
         except Fenced as error:
             self._lost(error)
             return FENCED_DELAY_S

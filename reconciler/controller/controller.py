@@ -13,7 +13,7 @@ from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.actions import Actions
 from reconciler.controller.keys import DISPATCH, REPOSITORY, REQUESTS, Key, sweep_key
 from reconciler.core.dispatch import Hold
-from reconciler.core.errors import ReconcilerError, RepositoryError
+from reconciler.core.errors import Damaged, ReconcilerError, RepositoryError
 from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepState
@@ -87,10 +87,15 @@ class Controller:
                 self._queue.done(key)
 
     async def _one(self, key: Key) -> None:
-        """Reconcile one key; errors are logged, counted and tried again with backoff, and touch no other key."""
+        """Reconcile one key; errors are logged, counted and tried again with backoff, and touch no other key.
+
+        But for a damaged state: that ends the daemon.
+        """
         began = self._clock.elapsed()
         try:
             await self.reconcile(key)
+        except Damaged:
+            raise
         except ReconcilerError as error:
             delay = self._queue.retry(key)
             log.warning("pass failed", extra={"key": _told(key), "error": str(error), "again_in_s": round(delay, 1)})

@@ -6,6 +6,7 @@
     ├── UsageError           NEVER      what was asked for cannot be asked
     ├── RepositoryError      BACKOFF    git could not answer: the last good revision stays in force
     ├── StoreError           BACKOFF    the state could not be read or written
+    │   └── Damaged          NEVER      it holds what was never written there: nobody may go on with it
     ├── AlreadyRunning       NEVER      another daemon serves this state
     ├── LinkError
     │   ├── NotSent          BACKOFF    nothing left this machine: safe to ask again
@@ -127,6 +128,12 @@ class StoreError(ReconcilerError):
     """The state could not be read or written."""
 
     retry = Retry.BACKOFF
+
+
+class Damaged(StoreError):
+    """The state holds what was never written there; whoever went on with it would make it worse."""
+
+    retry = Retry.NEVER
 
 
 class LinkError(ReconcilerError):

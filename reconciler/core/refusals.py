@@ -267,6 +267,10 @@ REFUSALS: Mapping[str, Reason] = {
         "The state is not damaged: a new one would know less.",
         "Start the daemon; `reconciler rebuild --force` makes a new state all the same.",
     ),
+    "StateLost": Reason(
+        "There is no state, and a source's root shows that there was one.",
+        "`reconciler rebuild` brings it back; or move the root aside: what ran from it is run anew.",
+    ),
     "StateNotWritable": Reason(
         "The state directory cannot be written.",
         "Check its disk and permissions, or set another `state.dir`.",

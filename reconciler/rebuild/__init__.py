@@ -31,8 +31,9 @@ What only the lost state had known does not come back, and this is what follows 
 Sources that are not in the configuration are not asked: what ran only there is not known, and runs again.
 """
 
+from reconciler.rebuild.lost import refuse_lost
 from reconciler.rebuild.rebuild import rebuild, rehearse
 from reconciler.rebuild.survivors import Reach
 from reconciler.rebuild.values import Rebuilt, SourceTold, SweepTold
 
-__all__ = ["Reach", "Rebuilt", "SourceTold", "SweepTold", "rebuild", "rehearse"]
+__all__ = ["Reach", "Rebuilt", "SourceTold", "SweepTold", "rebuild", "refuse_lost", "rehearse"]

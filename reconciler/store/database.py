@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from reconciler.core.errors import StoreError
+from reconciler.core.errors import Damaged, StoreError
 from reconciler.crashpoints import crashpoint
 from reconciler.store.schema import MIGRATIONS
 
@@ -52,11 +52,11 @@ Cell: TypeAlias = int | float | str | None
 Row: TypeAlias = tuple[Any, ...]  # as sqlite3 gives it; store/rows.py says what is in it
 
 _RESTORE = "`reconciler rebuild` makes it anew from git and the sources; what has run does not run again"
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SIGNS_OF_DAMAGE = ("no such table", "no such column", "Could not decode to UTF-8")  # of a file of our own version
 T = TypeVar("T")
 
 _HINTS = {
-    sqlite3.SQLITE_CORRUPT: ("CorruptState", _RESTORE),
-    sqlite3.SQLITE_NOTADB: ("CorruptState", _RESTORE),
     sqlite3.SQLITE_FULL: ("DiskFull", "free space where state.dir lies; nothing new starts until then"),
     sqlite3.SQLITE_READONLY: ("ReadOnlyState", "state.dir and its files must be writable by this user"),
     sqlite3.SQLITE_PERM: ("ReadOnlyState", "state.dir and its files must be writable by this user"),
@@ -212,6 +212,11 @@ class Database:
             raise
 
 
+def damaged(message: str) -> Damaged:
+    """The file holds what was never written there."""
+    return Damaged("CorruptState", message, hint=_RESTORE)
+
+
 def pages(values: Iterable[T]) -> Iterator[list[T]]:
     """As many at a time as one statement takes."""
     stream = iter(values)
@@ -275,7 +280,11 @@ def _refuse_network(directory: Path, mountinfo: Path) -> None:
 def _translated(file: Path) -> Iterator[None]:
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite names in its message what it has found in the file
+        raise damaged(f"{file}: {error}") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGE or str(error).startswith(_SIGNS_OF_DAMAGE):
+            raise damaged(f"{file}: {error}") from error
         reason, hint = _HINTS.get(code, ("StateFailed", "this is a defect: please report it"))
         raise StoreError(reason, f"{file}: {error}", hint=hint) from error

@@ -7,10 +7,10 @@ always saved whole and the counters can be moved by the difference.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from reconciler.core.diff import DiffPolicy, Known, Reason, Standing, Verb
 from reconciler.core.model import (
@@ -31,7 +31,7 @@ from reconciler.core.model import (
     TaskKey,
 )
 from reconciler.core.spec import DeletionPolicy, OnRemove, SweepState, UpdatePolicy
-from reconciler.store.database import Cell, Row
+from reconciler.store.database import Cell, Row, damaged
 from reconciler.store.values import (
     DiffSummary,
     Draft,
@@ -42,6 +42,23 @@ from reconciler.store.values import (
     SourceRow,
     SweepRow,
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _sound(read: Callable[P, T]) -> Callable[P, T]:
+    """A cell that we would never have written is told as damage; SQLite knows only whether its pages make sense."""
+
+    @wraps(read)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise damaged(f"a cell of the state makes no sense: {type(error).__name__}: {error}") from error
+
+    return reading
+
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -94,18 +111,21 @@ class TaskRow(NamedTuple):
         return self.phase.active and self.standing is not Standing.ORPHANED
 
 
+@_sound
 def task_row(row: Row) -> TaskRow:
     """From STATE_COLUMNS."""
     task, added, place, ordinal, standing, phase, digest, cancelling, *rest = row
     return TaskRow(task, added, place, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), *rest)
 
 
+@_sound
 def known(row: Row) -> Known:
     """From KNOWN_COLUMNS."""
     task, ordinal, standing, phase, digest, cancelling, succeeded = row
     return Known(task, ordinal, _STANDINGS[standing], _PHASES[phase], digest, bool(cancelling), _digests(succeeded))
 
 
+@_sound
 def task(sweep: SweepName, row: Row) -> Task:
     """From TASK_COLUMNS."""
     identity, ordinal, standing, phase, digest, _, _, reason, attempts, *rest = row
@@ -161,6 +181,7 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
     )  # fmt: skip
 
 
+@_sound
 def attempt(name: SweepName, row: Row) -> Attempt:
     """From ATTEMPT_COLUMNS; the sweep's name stands for its number."""
     _, task_id, number, eid, _, source, digest, phase, home, resources, *rest = row
@@ -225,6 +246,7 @@ SWEEP_COLUMNS = (
 )
 
 
+@_sound
 def sweep(row: Row) -> SweepRow:
     """From SWEEP_COLUMNS."""
     name, generation, path, head, document, document_digest, pin, policy_text, *rest = row
@@ -252,6 +274,7 @@ def policy_text(value: DiffPolicy) -> str:
     return dump(asdict(value))
 
 
+@_sound
 def policy(text: str) -> DiffPolicy:
     raw = json.loads(text)
     return DiffPolicy(
@@ -274,6 +297,7 @@ def draft_text(draft: Draft, summary: DiffSummary) -> str:
     return dump({"draft": asdict(draft), "summary": asdict(summary)})
 
 
+@_sound
 def draft(text: str) -> tuple[Draft, DiffSummary]:
     raw = json.loads(text)
     raw["draft"]["policy"] = policy(dump(raw["draft"]["policy"]))
@@ -281,6 +305,7 @@ def draft(text: str) -> tuple[Draft, DiffSummary]:
     return Draft(**raw["draft"]), DiffSummary(**raw["summary"])
 
 
+@_sound
 def generation(name: SweepName, row: Row) -> GenerationRow:
     number, head, at, document_digest, digest, counts, frozen = row
     return GenerationRow(
@@ -295,6 +320,7 @@ def generation(name: SweepName, row: Row) -> GenerationRow:
     )
 
 
+@_sound
 def repository(row: Row) -> RepositoryRow:
     accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked = row
     return RepositoryRow(
@@ -309,16 +335,19 @@ def repository(row: Row) -> RepositoryRow:
     )
 
 
+@_sound
 def event(row: Row) -> EventRow:
     identity, at, name, task_id, number, reason, message = row
     return EventRow(id=identity, at=at, sweep=name, task=task_id, attempt=number, reason=reason, message=message)
 
 
+@_sound
 def source(row: Row) -> SourceRow:
     name, at, state = row
     return SourceRow(name=name, at=at, state=json.loads(state))
 
 
+@_sound
 def invalid(row: Row) -> InvalidRow:
     path, name, at, errors = row
     return InvalidRow(path=path, sweep=name, at=at, errors=json.loads(errors))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from reconciler.core.errors import StoreError
+from reconciler.core.errors import Damaged, StoreError
 from reconciler.core.model import InstanceId, SweepName
 from reconciler.store import rows
-from reconciler.store.database import FILE, Cell, Database, Row
+from reconciler.store.database import FILE, Cell, Database, Row, damaged
 
 LOG, INDEX = "-wal", "-shm"  # what SQLite keeps beside the file
 _ALL = ("", LOG, INDEX)
@@ -32,7 +32,6 @@ _ATTEMPTS = f"""
 """
 _ANY = SweepName("")  # which sweep does not matter
 _SWEEPS = f"SELECT {rows.SWEEP_COLUMNS} FROM sweeps WHERE generation > 0"
-_NOT_DAMAGE = ("NewerState", "OlderState", "StateBusy", "CannotOpenState", "StateUnreadable")
 
 
 class Soundness(StrEnum):
@@ -68,16 +67,39 @@ def examine(directory: Path) -> Examined:
         return Examined(soundness=Soundness.MISSING)
     try:
         database = Database.read_only(directory)
+    except Damaged as error:
+        return Examined(soundness=Soundness.DAMAGED, why=error.message)
     except StoreError as error:
-        return _not_opened(error)
+        if error.reason == "OlderState" and error.message.endswith("older format 0"):
+            return Examined(soundness=Soundness.MISSING)  # its writer ended before the first table
+        raise
     try:
         return _examined(database)
-    except StoreError as error:
-        return _damaged(error)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:  # a cell that we would never have written
-        return Examined(soundness=Soundness.DAMAGED, why=f"{file}: {type(error).__name__}: {error}")
+    except Damaged as error:
+        return Examined(soundness=Soundness.DAMAGED, why=error.message)
     finally:
         database.close()
+
+
+def look_over(directory: Path) -> None:
+    """Read every page of `<directory>/state.db`, if there is one: after an end that nobody had planned.
+
+    Raises StoreError: CorruptState, or what opening it raises. An older one is looked over by who has migrated it.
+    """
+    if not (directory / FILE).is_file() or (directory / FILE).stat().st_size == 0:
+        return
+    try:
+        database = Database.read_only(directory)
+    except StoreError as error:
+        if error.reason == "OlderState":
+            return
+        raise
+    try:
+        problems = [str(row[0]) for row in database.rows("PRAGMA quick_check(1)") if row != ("ok",)]
+    finally:
+        database.close()
+    if problems:
+        raise damaged(f"{directory / FILE}: {problems[0]}")
 
 
 def put_in_place(new: Path, directory: Path, stamp: str) -> tuple[Path, ...]:
@@ -127,20 +149,6 @@ def _pages(database: Database, sql: str, keys: int) -> Iterator[Row]:
     while page := database.rows(sql, last):
         last = page[-1][:keys]
         yield from page
-
-
-def _not_opened(error: StoreError) -> Examined:
-    if error.reason == "OlderState" and error.message.endswith(
-        "older format 0"
-    ):  # its writer ended before the first table
-        return Examined(soundness=Soundness.MISSING)
-    return _damaged(error)
-
-
-def _damaged(error: StoreError) -> Examined:
-    if error.reason in _NOT_DAMAGE:
-        raise error
-    return Examined(soundness=Soundness.DAMAGED, why=error.message)
 
 
 def _link(file: Path, aside: Path) -> None:

@@ -14,6 +14,7 @@ from reconciler.core.model import InstanceId
 from reconciler.store import Reader, Store
 from reconciler.store.database import filesystem, is_network
 from reconciler.store.schema import MIGRATIONS
+from reconciler.store.whole import examine
 
 FULL = 2  # of PRAGMA synchronous
 HOME = """\
@@ -108,6 +109,36 @@ def test_a_torn_page_is_an_error_of_the_store(lab, opened, tmp_path):
     with pytest.raises(StoreError) as problem:
         opened(Reader.open(tmp_path)).tasks(SWEEP, limit=5000)
     assert ("CorruptState", True) == reason(problem)
+
+
+def rewritten(file: Path, sql: str) -> None:
+    """The file says something else than we had written."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.executescript(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        pytest.param("UPDATE tasks SET phase = 'succfeded'", id="a word that is none"),
+        pytest.param("UPDATE tasks SET reason = CAST(x'ff' AS TEXT)", id="bytes that are no text"),
+        pytest.param("UPDATE tasks SET scale = '{'", id="JSON that is none"),
+        pytest.param("DROP TABLE points", id="a table that is gone"),
+        pytest.param(
+            "UPDATE sqlite_schema SET sql = CAST(x'ff' AS TEXT) WHERE name = 'tasks'", id="an unreadable name"
+        ),
+    ],
+)
+def test_whatever_cannot_have_been_written_is_told_as_damage(lab, opened, tmp_path, sql):
+    lab.accept(range(3))
+    lab.store.close()
+    rewritten(tmp_path / "state.db", sql)
+
+    with pytest.raises(StoreError) as problem:
+        opened(Reader.open(tmp_path)).tasks(SWEEP, limit=5)
+    assert ("CorruptState", True) == reason(problem)
+    assert "damaged" == examine(tmp_path).soundness.value
 
 
 def test_a_full_disk_is_an_error_of_the_store_and_changes_nothing(lab, tmp_path):

@@ -1,0 +1,121 @@
+"""Bugs that were in our own code, put back: what found each of them once, and what catches it now."""
+
+from __future__ import annotations
+
+from tests.mutants.model import Edit, Mutant, suite
+
+MUTANTS = (
+    Mutant(
+        name="state-folder-is-not-synced",
+        guard="the folders of a new state are there after a power loss",
+        edits=(Edit("reconciler/store/database.py", "        _keep_names(directory)\n", ""),),
+        caught_by=suite("torn/test_store_images.py::test_no_power_loss_takes_back_what_was_promised[all gone]"),
+        bug="crash images: a power loss took a whole new state away, though intents had been promised",
+    ),
+    Mutant(
+        name="owner-is-not-synced",
+        guard="the owner of a root is there after a power loss",
+        edits=(
+            Edit(
+                "reconciler/agent/place.py",
+                'win(path, self.instance + "\\n", "owner", durable=True)',
+                'win(path, self.instance + "\\n", "owner")',
+            ),
+        ),
+        caught_by=suite(
+            "torn/test_source_images.py::test_a_session_takes_over_what_is_left_starts_nothing_of_it_and_works[zeros]"
+        ),
+        shows="ForeignRoot",
+        bug="crash images, and the simulator: the owner's name was empty, and the root refused its own daemon",
+    ),
+    Mutant(
+        name="deaf-for-code-that-is-late",
+        guard="nobody waits for an instant that has passed",
+        edits=(
+            Edit(
+                "reconciler/project.py",
+                "        return replace(hold, until=None) if hold is not None and overdue else hold\n",
+                "        return hold\n",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_sourceloop.py::"
+            "test_code_that_is_tried_again_is_waited_for_without_an_instant_that_has_passed"
+        ),
+        bug="real kills at crash points: code that could not be brought made the daemon deaf half a minute later",
+    ),
+    Mutant(
+        name="clock-set-back-holds-a-retry",
+        guard="a retry waits no longer than its longest backoff, whatever the clock does",
+        edits=(
+            Edit(
+                "reconciler/store/reader.py",
+                "        found += self._database.rows(ASTRAY, (sweep, generation, max(now + longest_s, 0.0), limit))\n",
+                "",
+            ),
+        ),
+        caught_by=suite("adapters/test_store_attempts.py::test_a_backoff_from_before_the_clock_was_set_back_is_over"),
+        bug="the simulator, seed 52: after a clock was set back by a day, a task in backoff waited for that day",
+    ),
+    Mutant(
+        name="doubtful-listing-keeps-old-misses",
+        guard="who is listed now is not missed any more, however doubtful the listing",
+        edits=(
+            Edit(
+                "reconciler/core/listings.py",
+                "        kept = {eid: miss for eid, miss in register.misses.items() if eid not in here}\n",
+                "        kept = register.misses\n",
+            ),
+        ),
+        caught_by=suite("core/test_listings.py"),
+        bug="review: who stood in a doubtful listing could be given up one listing too early",
+    ),
+    Mutant(
+        name="pushed-page-judged-by-the-login-node",
+        guard="where there is a scheduler, the host that looks proves nothing",
+        edits=(
+            Edit(
+                "reconciler/core/evidence.py",
+                "    if scheduled is None:\n",
+                "    if scheduled is None or found.listing is Listing.NONE:\n",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_sourceloop_scheduled.py::"
+            "test_a_page_that_the_agent_pushes_is_not_judged_by_the_host_that_it_runs_on"
+        ),
+        bug="review: a login node that was rebooted lost all jobs that ran",
+    ),
+    Mutant(
+        name="walltime-by-our-clock",
+        guard="a walltime is measured by the source's own clock",
+        edits=(
+            Edit(
+                "reconciler/core/resolve.py",
+                "return _gone(attempt, facts, facts.gone.at, now)",
+                "return _gone(attempt, facts, now, now)",
+            ),
+        ),
+        caught_by=suite(
+            "core/test_resolve_scheduled.py::"
+            "test_the_walltime_is_measured_by_the_clock_of_the_source_whatever_ours_says"
+        ),
+        bug="review: a jump of our clock by a day ended what lived on a node that was cut off",
+    ),
+    Mutant(
+        name="restored-state-never-polls",
+        guard="what is known to be there is asked for, whether or not we know that we sent it",
+        edits=(
+            Edit(
+                "reconciler/sourceloop.py",
+                "if each.sent_at is not None or each.accepted_at is not None]",
+                "if each.sent_at is not None]",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_sourceloop_scheduled.py::"
+            "test_what_a_restored_state_does_not_know_as_sent_is_polled_once_it_was_seen"
+        ),
+        bug="review: after a state was put back, an attempt whose job was lost stayed open for ever",
+    ),
+)

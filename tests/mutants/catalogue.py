@@ -1,0 +1,7 @@
+"""All mutants."""
+
+from __future__ import annotations
+
+from tests.mutants import bugs, in_the_core, in_the_daemon, in_the_store, on_the_source
+
+ALL = (*on_the_source.MUTANTS, *in_the_store.MUTANTS, *in_the_core.MUTANTS, *in_the_daemon.MUTANTS, *bugs.MUTANTS)

@@ -30,7 +30,7 @@ def census(place: Place, after: str) -> Object:
         room -= len(spec or b"")
         remains[eid] = {
             "spec": _spec(spec),
-            "torn": sight.claim is None and os.path.lexists(sight.directory + "/claim"),
+            "torn": sight.torn,
             "found": sight.told(),
         }
     return {"remains": remains, "unread": unread, "after": ""}

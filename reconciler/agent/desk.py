@@ -4,6 +4,7 @@ An end is noticed in four ways, each of which is enough: our own shim rings on i
 shim of an earlier agent rings the bell, or a look finds it. All four end in `news`, once for each attempt.
 """
 
+import errno
 import os
 import signal
 from collections import deque
@@ -224,7 +225,9 @@ class Desk:
         directory = self.root.attempt(spec.eid)
         if os.path.lexists(directory + "/claim"):
             claim = read_claim(directory)
-            if claim is not None and claim.kind == "revoked":
+            if claim is None:
+                raise OSError(errno.EIO, "not a claim", directory + "/claim")
+            if claim.kind == "revoked":
                 return "revoked"
             self.watch.add(spec.eid)
             self.to_look.append(spec.eid)

@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple, Optional
 
 from .place import Place
-from .shapes import Claim, Json, LockId, Object, Refusal, claim_of
+from .shapes import Claim, Json, LockId, Object, Refusal, claim_of, record_of
 
 MAX_BYTES = 1 << 20
 
@@ -24,6 +24,7 @@ class Sight(NamedTuple):
     lock: str  # held, free, unknown
     exit: Optional[Object]
     directory: str
+    torn: bool  # something lies where the claim should be, and is none
 
     @property
     def ended(self) -> bool:
@@ -41,6 +42,7 @@ class Sight(NamedTuple):
             "waiting": waiting,
             "claim": None if self.claim is None else self.claim.raw,
             "lock": self.lock,
+            "torn": self.torn,
             "exit": self.exit,
             "refused": refused,
             "directory": self.directory,
@@ -54,9 +56,10 @@ def look(root: Place, eid: str) -> Sight:
     lock = "unknown"
     if claim is not None and claim.lock is not None and is_here(root, claim):
         lock = lock_state(claim.lock)
-    record = read_json(directory + "/exit.json")
+    record = read_record(directory)
     staged = claim is not None or os.path.exists(directory + "/spec.json")
-    return Sight(staged, claim, lock, record if isinstance(record, dict) else None, directory)
+    torn = claim is None and os.path.lexists(directory + "/claim")
+    return Sight(staged, claim, lock, record, directory, torn)
 
 
 def is_here(root: Place, claim: Claim) -> bool:
@@ -71,13 +74,22 @@ def is_this_boot(root: Place, claim: Claim) -> bool:
 def read_claim(directory: str) -> Optional[Claim]:
     """None when there is none, and when it is torn: a power loss does that, and a changed boot tells it better."""
     try:
-        return claim_of(read_json(directory + "/claim"))
+        claim = claim_of(read_json(directory + "/claim"))
+    except Refusal:
+        return None
+    return claim if claim.kind == "revoked" or claim.eid == os.path.basename(directory) else None
+
+
+def read_record(directory: str) -> Optional[Object]:
+    """None when there is none, and when it is torn, or something else of that name."""
+    try:
+        return record_of(read_json(directory + "/exit.json"))
     except Refusal:
         return None
 
 
 def read_json(path: str) -> Json:
-    """The value in a file; None when the file is not there or is torn. Raises OSError when it cannot be read."""
+    """The value in a file; None when it is not there, is torn, or cannot be told. Raises OSError: it cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
@@ -88,7 +100,8 @@ def read_json(path: str) -> Json:
         os.close(fd)
     try:
         value: Json = json.loads(data.decode("utf-8"))
-    except ValueError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError):
         return None
     return value
 

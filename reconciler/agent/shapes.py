@@ -106,9 +106,15 @@ def spec_of(value: Json) -> Spec:
 
 
 def claim_of(value: Json) -> Claim:
-    """Raises Refusal when it is none."""
+    """Raises Refusal when it is none, or not whole."""
     body = object_of(value, "a claim")
     kind = text(body, "kind")
+    if kind not in ("started", "revoked"):
+        raise Refusal("BadRequest", "not a kind of claim: %.80r" % kind)
+    for name in ("digest", "job"):
+        if name in body:
+            text(body, name)
+    instant(body, "at")
     started = kind == "started"
     lock = object_of(body.get("lock"), "a lock") if started else None
     return Claim(
@@ -124,6 +130,26 @@ def claim_of(value: Json) -> Claim:
         gpus=wholes(body, "gpus") if started else [],
         raw=body,
     )
+
+
+def record_of(value: Json) -> Object:
+    """An exit record. Raises Refusal when it is none, or not whole: tasks may write files of any name."""
+    body = object_of(value, "an exit record")
+    text(body, "nonce")
+    if text(body, "ended_by") not in ("itself", "walltime", "cancel"):
+        raise Refusal("BadRequest", "not who ends a task: %.80r" % (body["ended_by"],))
+    for name in ("started_at", "ended_at"):
+        instant(body, name)
+    for name in ("cpu_s", "max_rss_mib"):
+        number(body, name)
+    told = [name for name in ("exit_code", "signal", "launch_error") if body.get(name) is not None]
+    if told == ["launch_error"]:
+        text(body, "launch_error")
+    elif len(told) == 1:
+        whole(body, told[0])
+    else:
+        raise Refusal("BadRequest", "not one end, but %d" % len(told))
+    return body
 
 
 def order_of(value: Json) -> Order:
@@ -199,7 +225,7 @@ def texts(body: Object, name: str) -> List[str]:
 
 def whole(body: Object, name: str) -> int:
     value = body.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise Refusal("BadRequest", "%s is not a count: %.80r" % (name, value))
     return value
 
@@ -213,6 +239,14 @@ def number(body: Object, name: str) -> float:
     value = body.get(name)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1e9:
         raise Refusal("BadRequest", "%s is not a duration: %.80r" % (name, value))
+    return float(value)
+
+
+def instant(body: Object, name: str) -> float:
+    """Seconds since 1970."""
+    value = body.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1e11:
+        raise Refusal("BadRequest", "%s is not an instant: %.80r" % (name, value))
     return float(value)
 
 

@@ -31,6 +31,11 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimTorn:
+    """Something lies where its claim should be, and cannot be understood: nobody can tell whether it started."""
+
+
+@dataclass(frozen=True, slots=True)
 class Revoked:
     """Somebody gave up on the attempt and won its claim: it never ran and never will."""
 
@@ -115,6 +120,7 @@ class Unreachable:
 Evidence: TypeAlias = (
     ExitSeen
     | Claimed
+    | ClaimTorn
     | Revoked
     | LockHeld
     | LockFree
@@ -172,7 +178,8 @@ def _files(found: Found) -> Iterator[Evidence]:
         case Claim() as claim:
             yield Revoked(claim)
         case None:
-            pass
+            if found.torn:
+                yield ClaimTorn()
 
 
 def _own_queue(found: Found) -> Iterator[Evidence]:
@@ -194,7 +201,7 @@ def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Eviden
     if home.boot != here.boot:
         yield Rebooted()
     elif found.claim is None:
-        if not (found.exit or found.waiting or found.refused or found.lock is Lock.HELD):
+        if not (found.exit or found.waiting or found.refused or found.torn or found.lock is Lock.HELD):
             yield Absent()
     elif found.claim.kind is ClaimKind.STARTED and found.lock is not Lock.HELD:
         yield LockFree() if found.lock is Lock.FREE else LockUnknown()

@@ -53,6 +53,10 @@ REASONS: Mapping[str, Reason] = {
         "Two different claims were seen for one attempt, so somebody else wrote in its directory.",
         "Find out who writes in the source's root; then `reconciler retry SWEEP TASK --assume-dead`.",
     ),
+    "ClaimTorn": Reason(
+        "What lies where the attempt's claim should be cannot be understood: nobody can tell whether it started.",
+        "Look on the source, and at its disk; then `reconciler retry SWEEP TASK --assume-dead`.",
+    ),
     "Completed": Reason("The task ended by itself with exit code 0.", ""),
     "Connected": Reason("The source answers, and its agent obeys this daemon.", ""),
     "Deleted": Reason("The manifest left the repository; its tasks end as `deletionPolicy` says.", ""),

@@ -32,6 +32,7 @@ from reconciler.core.evidence import (
     Absent,
     Accounted,
     Claimed,
+    ClaimTorn,
     Evidence,
     ExitSeen,
     Listed,
@@ -120,7 +121,7 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, account=account)
         case NotListed(settled=settled):
             return replace(facts, gone=piece if settled else facts.gone)
-        case LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
+        case ClaimTorn() | LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
             return replace(facts, signs=facts.signs | {piece})
         case _:
             assert_never(piece)
@@ -214,6 +215,8 @@ def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolv
         return Unresolved(
             reason="WrongHost", message=f"it belongs to {_named(expected)}, and {_named(actual)} looked for it"
         )
+    if ClaimTorn() in facts.signs:
+        return Unresolved(reason="ClaimTorn", message="what lies where its claim should be cannot be understood")
     if attempt.nonce is None:
         return _not_started(attempt, facts)
     if LockHeld() in facts.signs:

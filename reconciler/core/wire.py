@@ -143,6 +143,7 @@ class Found:
     claim: Claim | None = None
     exit: ExitRecord | None = None
     lock: Lock = Lock.UNKNOWN
+    torn: bool = False  # something lies where the claim should be, and is none
     refused: str = ""  # the shim could not claim (exit 98): nothing ran; what the system said
     directory: str = ""
     listing: Listing = Listing.NONE  # how the scheduler answered, if there is one

@@ -31,6 +31,9 @@ REFUSALS = frozenset(
     {"ForeignRoot", "BadRequest", "RootUnusable", "WorktreeFailed"}
 )  # agent errors that a repeat cannot mend
 
+WHOLE_MAX = 2**63 - 1  # what the store can keep
+NUMBER_MAX = 1e18  # infinities and nonsense are garbled, too
+
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -115,6 +118,7 @@ def found_from_json(eid: Eid, value: Json) -> Found:
         claim=None if claim is None else _claim(_object(claim, "a claim")),
         exit=None if record is None else _exit(_object(record, "an exit record")),
         lock=_member(Lock, found.get("lock")),
+        torn=_flag(found, "torn") if "torn" in found else False,
         refused=_text(found, "refused"),
         directory=_text(found, "directory"),
     )
@@ -231,7 +235,7 @@ def _string(value: Json) -> str:
 
 
 def _whole(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or not -WHOLE_MAX <= value <= WHOLE_MAX:
         raise _garbled("a whole number", value)
     return value
 
@@ -257,7 +261,7 @@ def _integer(value: Mapping[str, Json], name: str) -> int:
 
 def _number(value: Mapping[str, Json], name: str) -> float:
     number = value.get(name)
-    if not isinstance(number, int | float) or isinstance(number, bool):
+    if not isinstance(number, int | float) or isinstance(number, bool) or not -NUMBER_MAX <= number <= NUMBER_MAX:
         raise _garbled(f"a number {name!r}", number)
     return float(number)
 

@@ -172,7 +172,8 @@ def test_an_end_between_two_glances_is_seen_by_the_second(tmp_path, lock, monkey
 
     def ends_just_now(_lock):
         with open(folder + "/exit.json", "w") as file:
-            json.dump({"nonce": "n"}, file)
+            times = {"started_at": 1, "ended_at": 2, "cpu_s": 0, "max_rss_mib": 0}
+            json.dump({"nonce": "n", "ended_by": "itself", "exit_code": 0, **times}, file)
         return "free"
 
     monkeypatch.setattr(look, "lock_state", ends_just_now)

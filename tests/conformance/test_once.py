@@ -209,7 +209,8 @@ async def test_a_torn_claim_is_no_claim_to_read_and_still_lets_nobody_start(site
     claim.write_bytes(b"")
 
     assert (await visit.inspect(spec.eid))[spec.eid].claim is None
-    assert await visit.start(spec) == {spec.eid: StartOutcome.CLAIMED}
+    assert (await visit.inspect(spec.eid))[spec.eid].torn
+    assert await visit.start(spec) == {}
     assert await visit.cancel(spec.eid) == {spec.eid: CancelOutcome.UNKNOWN}
     await visit.run("true")
     assert site.logged() == []

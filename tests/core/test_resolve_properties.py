@@ -195,7 +195,7 @@ def test_unknown_concludes_nothing(subject, pieces):
 REASONS = [
     "Completed", "Resume", "UserError", "Timeout", "OutOfMemory", "CancelledExternally", "LaunchFailure", "Lost",
     "Revoked", "Removed", "ClaimFailed", "NothingThere", "WrongHost", "Vanished", "LockUnknown", "RecordWithoutClaim",
-    "ClaimMismatch",
+    "ClaimMismatch", "ClaimTorn",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from reconciler.core.evidence import (
     Absent,
     Accounted,
     Claimed,
+    ClaimTorn,
     ExitSeen,
     Listed,
     LockFree,
@@ -87,6 +88,7 @@ FOUND = st.builds(
     claim=st.none() | CLAIMS,
     exit=st.none() | RECORDS,
     lock=st.sampled_from(Lock),
+    torn=st.booleans(),
     refused=st.sampled_from(["", "disk full"]),
     directory=st.just("/r/a"),
 )
@@ -107,7 +109,9 @@ PIECES = st.one_of(
     st.just(Revoked(revoked())),
     st.just(WrongHost(HERE, ELSEWHERE)),
     st.just(RefusedThere("disk full")),
-    st.sampled_from([LockHeld(), LockFree(), LockUnknown(), Rebooted(), Waiting(), Absent(), Unreachable()]),
+    st.sampled_from(
+        [ClaimTorn(), LockHeld(), LockFree(), LockUnknown(), Rebooted(), Waiting(), Absent(), Unreachable()]
+    ),
     st.builds(Listed, JOBS),
     st.builds(NotListed, settled=st.booleans(), at=CLOCKS),
     st.builds(Accounted, ACCOUNTS),

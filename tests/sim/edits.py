@@ -1,4 +1,4 @@
-"""What people do to the repository: they edit, break, move, delete and rewrite; and the server cannot always be reached."""
+"""What people do to the repository: edit, break, move, delete and rewrite it; and its server cannot always be reached."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class Edits:
         files = {}
         for name, sweep in sweeps.items():
             after = tuple(other for other in sweep.depends_on if other in sweeps and other < name)
-            good = replace(sweep, state="Active", max_failures=None, sources=(), gpus=0, walltime_s=None, depends_on=after)
+            good = replace(
+                sweep, state="Active", max_failures=None, sources=(), gpus=0, walltime_s=None, depends_on=after
+            )
             files[f"sweeps.d/{name}.json"] = _file(good)
         tree = Tree(files)
         self._push(tree)

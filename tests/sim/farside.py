@@ -24,7 +24,7 @@ class FarSide(Protocol):
 
     config   the source as the operator writes it; all daemons of a world have the same
     dialect  what a daemon speaks to it; production code
-    link     a new link for a daemon that runs on this host; its sessions are production `LineSession`s, or behave as such
+    link     a new link for a daemon that runs on this host; its sessions behave as `LineSession` does
     faults   what may go wrong here; the world chooses among all faults of all far sides
     heal     the end of all faults: everything is up, reachable and quick again. Called once
     settle   what an operator does before the world is judged ("assume dead", say); called now and then after `heal`

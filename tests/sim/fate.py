@@ -44,7 +44,7 @@ class Fate:
         self.world = world
         self.dice = dice = random.Random(world.dice.getrandbits(64))
         self.healed = False
-        self.steps_between_kills = dice.choice((NEVER, 2000.0, 400.0, 150.0, 80.0, 40.0))
+        self.steps_between_kills = dice.choice((NEVER, 1000.0, 300.0, 120.0, 60.0, 30.0))
         self.at_point = dice.choice((0.0, 0.3, 0.6))  # of all kills, those at a crash point
         self.seconds_between_faults = dice.choice((NEVER, 200.0, 60.0, 20.0, 6.0))
         self.weights = {name: dice.choice((0.0, 0.3, 1.0, 1.0, 4.0)) for name, _, _ in self._all()}
@@ -68,10 +68,9 @@ class Fate:
             ("state-disk-broken", 1, self._break_disk),
             ("clock-jumps", 2, self._jump),
             ("second-daemon", 0.5, self._second_daemon),
-            ("taken-over", 1, self._take_over),
-            ("backup", 1, self._back_up),
-            ("restored", 0.7, self._restore),
         ]
+        if len(self.world.far_sides) == 1:  # each source fences for itself alone
+            found.append(("taken-over", 1, self._take_over))
         return found
 
     def _all(self) -> list[Fault]:

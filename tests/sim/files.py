@@ -1,4 +1,4 @@
-"""A file system in memory: inodes and names, links, open files, whole-file locks and pipes, with the system's own errors.
+"""A file system in memory: inodes and names, links, open files, locks of whole files, pipes, and the system's errors.
 
 Only what the agent uses is there. A power loss may take back what was not synced; the disk writes back by itself after
 WRITEBACK_S.

@@ -1,4 +1,4 @@
-"""A repository of manifests in memory, and the mirror that a daemon keeps of it: the questions of `repository.Repository`."""
+"""A repository of manifests in memory, and a daemon's mirror of it, which answers as `repository.Repository` does."""
 
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ class Weather(Protocol):
 
     def swallows(self) -> bool: ...
 
+    def lost(self, what: str) -> None: ...
+
 
 class Wire:
     """One connection: two pipes on the agent's machine, and what is under way to and from them."""
@@ -72,7 +74,8 @@ class Wire:
         """Hand the bytes over. Raises OSError when the other end has gone, as far as can be known here."""
         if self.cut_here or self._ended or not self.owner.alive:
             raise BrokenPipeError(32, "Broken pipe")
-        self._send(data)
+        if data:
+            self._send(data)
 
     async def last_words(self) -> str:
         return ""
@@ -84,11 +87,16 @@ class Wire:
             return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                while self.agent.alive:
-                    await asyncio.sleep(0.01)
+                await self._agent_ended()
         except TimeoutError:
             if self.agent.alive:
                 self.machine.signal(self.agent, KILL, None)
+
+    async def _agent_ended(self) -> None:
+        ended = asyncio.get_running_loop().create_future()
+        if self.agent.alive:
+            self.agent.resources.append(lambda: None if ended.done() else ended.set_result(None))
+            await ended
 
     # -- what may happen to it
 
@@ -115,11 +123,14 @@ class Wire:
 
     def _send(self, data: bytes) -> None:
         if self.cut_there or self.weather.swallows():
+            self.weather.lost("request-lost")
             return
         self._down_at = max(self._down_at, self._now() + self._delay())
         self._later(self._down_at, self._deliver, data)
 
     def _deliver(self, data: bytes) -> None:
+        if self.cut_here:
+            self.weather.lost("request-late")
         if self.down.readers:
             self.down.data += data
             self.down.ring()
@@ -134,7 +145,9 @@ class Wire:
         if self.up.data:
             data = bytes(self.up.data)
             self.up.data.clear()
-            if not self.cut_here and not self.weather.swallows():
+            if self.cut_here or self.weather.swallows():
+                self.weather.lost("reply-lost")
+            else:
                 self._up_at = max(self._up_at, self._now() + self._delay())
                 self.machine.loop.kernel.call_later(self._up_at - self._now(), self._arrive, data)
         if not self.up.writers and not self.cut_here:
@@ -142,7 +155,9 @@ class Wire:
             self.machine.loop.kernel.call_later(self._up_at - self._now(), self._end)
 
     def _arrive(self, data: bytes) -> None:
-        if not self.cut_here:
+        if self.cut_here:
+            self.weather.lost("reply-lost")
+        else:
             self._arrived += data
             self._stir()
 

@@ -2,8 +2,8 @@
 
 One step runs one handle: everything between two awaits. A handle belongs to the process in whose context it was made
 (contexts are inherited by tasks and callbacks), so a whole process can be killed, paused and woken. Within a process
-handles run first in, first out, as on a real loop; which process runs next, the dice decide. When nothing is ready, time
-jumps to the next timer.
+handles run first in, first out, as on a real loop; which process runs next, the dice decide. When nothing is ready,
+time jumps to the next timer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A machine: its files, its processes, its boot. Whatever happens to it happens here, and is told to the oracle.
 
-Pids come from a small space, so that they are soon given again, to strangers too. A process is an agent, a shim, a user's
-program or a stranger; agents and shims are stepped by the loop, the others only live, hear signals and end.
+Pids come from a small space, so that they are soon given again, to strangers too. A process is an agent, a shim, a
+user's program or a stranger; agents and shims are stepped by the loop, the others only live, hear signals and end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Witness(Protocol):
 
 
 class Proc(Process):
-    """A process of a machine: `heard` is what its handlers do when a signal comes (KILL, STOP and CONT are the kernel's)."""
+    """A process of a machine. heard: what its handlers do when a signal comes (KILL, STOP and CONT are the kernel's)."""
 
     def __init__(self, machine: Machine, name: str, parent: Proc | None) -> None:
         super().__init__(machine.loop, name)
@@ -235,3 +235,5 @@ class Machine:
         self.files.text("/dev/null", "")
         for folder in ("/tmp", "/var/tmp"):
             self.files.make_folders(folder)
+        for inode in self.files.walk(self.files.root):
+            inode.stranger = True  # nobody changes these, and no power loss reaches them

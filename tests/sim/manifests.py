@@ -105,7 +105,7 @@ class Tree:
 
 
 def remember_parsing() -> None:
-    """A text is parsed once in this interpreter, however often daemons start. The parser itself is the production one."""
+    """A text is parsed once in this interpreter, by the production parser, however often daemons start."""
     load = lru_cache(maxsize=65536)(
         lambda text, file, max_tasks: load_all(text, file=file, read=_no_table, max_tasks=max_tasks)
     )

@@ -1,4 +1,4 @@
-"""The one who knows everything: what really started, lived and ended, what each store has recorded, and what must never be.
+"""The one who knows everything: what really started, lived and ended, what each store recorded, what must never be.
 
 It asks nobody. The far sides tell it every start and end of a user's program and every signal and removal; triggers on
 each daemon's connection tell it every change of an attempt as it is committed. Each promise is checked when something
@@ -38,6 +38,7 @@ class Truth:
     place: str = ""
     words: tuple[str, ...] = ()
     began_at: float = 0.0
+    told_to_end: bool = False  # by its shim, or by the agent in the shim's place
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ class Oracle:
             return
         self.trace("signal", machine.name, number, target.kind, target.attempt or target.comm)
         eid = target.comm if target.kind == "shim" else target.attempt
+        if eid in self.truths and number not in (0, 18):
+            self.truths[eid].told_to_end = True
         if target.kind not in ("shim", "task", "child", "side"):
             self.violated("I5", f"{by.comm} sent signal {number} to {target.kind} {target.pid} on {machine.name}")
         elif by.kind == "agent" and eid not in self.wanted_cancelled and not self.overdue(eid):
@@ -204,7 +207,7 @@ class Oracle:
         status = None if truth is None else truth.status
         if new.phase == "succeeded" and status != 0:
             self.violated("I4", f"{new.eid} is recorded as succeeded, and ended with {status}")
-        if new.phase == "failed" and truth is not None and status == 0:
+        if new.phase == "failed" and truth is not None and status == 0 and not truth.told_to_end:
             self.violated("I4", f"{new.eid} is recorded as failed, and ended well")
 
 

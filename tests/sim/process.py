@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ class Weather:
 
     dice: random.Random
     typical_s: float
+    happened: Counter[str]
     down: bool = False
     black_hole: bool = False
     slow_s: float = 0.0
@@ -39,9 +41,12 @@ class Weather:
     def swallows(self) -> bool:
         return self.black_hole
 
+    def lost(self, what: str) -> None:
+        self.happened[what] += 1
+
 
 class ProcessSide:
-    """See `FarSide`. `machine` is the one whose root it is; `alias` another host that sometimes answers in its place."""
+    """See `FarSide`. machine: the one whose root it is; alias: another host that sometimes answers in its place."""
 
     def __init__(self, world: World, config: SourceConfig, machine: Machine, *, local: bool) -> None:
         self.world = world
@@ -51,7 +56,8 @@ class ProcessSide:
         self.astray = False
         self.local = local
         self.dice = random.Random(world.dice.getrandbits(64))
-        self.weather = Weather(self.dice, 0.0005 if local else self.dice.choice((0.005, 0.03, 0.2)))
+        typical_s = 0.0005 if local else self.dice.choice((0.005, 0.03, 0.2))
+        self.weather = Weather(self.dice, typical_s, world.happened)
         self.wires: list[Wire] = []
         self.fragile = 0.0  # the chance that an agent or shim dies at a crash point, or in the middle of its calls
         self.restless = 0.0  # the chance that others run in the middle of its calls

@@ -17,26 +17,27 @@ OWN = ("/proc/", "/etc/machine-id")  # what each machine has for itself, whateve
 def find(proc: Proc, path: str) -> bytes | None:
     """The content of a file; None: an ordinary one, or none."""
     machine = proc.machine
-    if path == "/etc/machine-id":
-        return machine.machine_id.encode() + b"\n"
-    if path == "/proc/sys/kernel/random/boot_id":
-        return machine.boot.encode() + b"\n"
-    if path == "/proc/self/mountinfo":
-        return machine.mounts.encode()
+    fixed = {
+        "/etc/machine-id": machine.machine_id + "\n",
+        "/proc/sys/kernel/random/boot_id": machine.boot + "\n",
+        "/proc/self/mountinfo": machine.mounts,
+        "/proc/uptime": f"{machine.uptime():.2f} 0.00\n",
+        "/proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n",
+    }
+    if path in fixed:
+        return fixed[path].encode()
     parts = path.split("/")[2:]
-    if parts == ["uptime"]:
-        return b"%.2f 0.00\n" % proc.machine.uptime()
-    if parts == ["meminfo"]:
-        return b"MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n"
     process = _process(proc, parts[0])
-    if process is None:
-        return None
-    if parts[1:] == ["stat"]:
+    return None if process is None else _of_process(process, parts[1:])
+
+
+def _of_process(process: Proc, parts: list[str]) -> bytes | None:
+    if parts == ["stat"]:
         return _stat(process)
-    if parts[1:] == ["comm"]:
+    if parts == ["comm"]:
         return process.comm.encode() + b"\n"
-    if len(parts) == 3 and parts[1] == "fdinfo":
-        opened = process.fds.get(int(parts[2]))
+    if len(parts) == 2 and parts[0] == "fdinfo":
+        opened = process.fds.get(int(parts[1]))
         if opened is not None and opened.inode is not None and opened in opened.inode.lock:
             return b"lock: 1: FLOCK  ADVISORY  %s 1\n" % (b"WRITE" if opened.exclusive else b"READ")
         return b""

@@ -1,7 +1,7 @@
 """Makes the agent's code that waits into generators, so that one thread runs as many processes as there are.
 
-Nothing is rewritten by hand: in the functions named here each call of a function that waits becomes a `yield from` of it,
-and the waits themselves (`select`, `sigtimedwait`, reading orders …) are generators of `calls`.
+Nothing is rewritten by hand: in the functions named here each call of a function that waits becomes a `yield from` of
+it, and the waits themselves (`select`, `sigtimedwait`, reading orders …) are generators of `calls`.
 """
 
 from __future__ import annotations

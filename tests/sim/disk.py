@@ -29,6 +29,9 @@ _ROW = """
 """
 _TRIGGERS = f"""
     CREATE TEMP TRIGGER sim_inserted AFTER INSERT ON main.attempts BEGIN {_ROW} END;
+    CREATE TEMP TRIGGER sim_flipped AFTER UPDATE OF generation ON main.sweeps BEGIN
+        SELECT sim_sweep(NEW.name, NEW.head, NEW.deleted); END;
+    CREATE TEMP TRIGGER sim_accepted AFTER INSERT ON main.repository BEGIN SELECT sim_repository(NEW.accepted); END;
     CREATE TEMP TRIGGER sim_updated AFTER UPDATE OF phase, digest, cancel, open ON main.attempts BEGIN {_ROW} END;
 """
 
@@ -87,7 +90,7 @@ class State:
         log.write_bytes(frames[:cut] + dice.choice((b"", bytes(dice.randrange(5000)), dice.randbytes(100))))
         (self.folder / f"{FILE}-shm").unlink(missing_ok=True)
 
-    def committed(self, news: list[Recorded], *, soft: bool) -> None:
+    def committed(self, news: list[Recorded | Callable[[], None]], *, soft: bool) -> None:
         """One more transaction. A soft one may be taken back until the next that is not."""
         self.transactions += 1
         known = self.ledger.attempts
@@ -96,12 +99,15 @@ class State:
             self._written, soft = written, False
         if soft:
             self.soft += 1
-            self.doubtful.append([known.get(new.eid, new) for new in news])
+            self.doubtful.append([known.get(new.eid, new) for new in news if isinstance(new, Recorded)])
         elif self.soft:
             self.soft = 0
             self.doubtful.clear()
-        if news:
-            self.oracle.committed(self.ledger, news)
+        for new in news:
+            if isinstance(new, Recorded):
+                self.oracle.committed(self.ledger, new)
+            else:
+                new()
 
     def undo(self, count: int) -> None:
         """The last soft transactions have not happened: no harm, as long as the oracle forgets them too."""
@@ -127,7 +133,7 @@ class Gate:
         self._connection = connection
         self._state = state
         self._process = process
-        self._news: list[Recorded] = []
+        self._news: list[Recorded | Callable[[], None]] = []
         self._ready = False
         self._soft = False
         self._full = False
@@ -135,6 +141,8 @@ class Gate:
         state.doubtful.clear()
         process.resources.append(self._drop)
         connection.create_function("sim_attempt", 9, self._attempt)
+        connection.create_function("sim_sweep", 3, self._sweep)
+        connection.create_function("sim_repository", 1, self._repository)
 
     def _drop(self) -> None:
         """kill -9: what was not committed is gone."""
@@ -202,6 +210,14 @@ class Gate:
     ) -> None:
         assumed = message == "a person said that it is dead"
         self._news.append(Recorded(eid, sweep, task, number, phase, digest, cancel, open_, assumed))
+
+    def _sweep(self, name: str, head: str, deleted: int) -> None:
+        state = self._state
+        self._news.append(lambda: state.oracle.in_force(state.ledger, name, head, deleted=bool(deleted)))
+
+    def _repository(self, accepted: str | None) -> None:
+        state = self._state
+        self._news.append(lambda: state.oracle.accepted(state.ledger, accepted))
 
 
 @contextlib.contextmanager

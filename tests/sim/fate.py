@@ -14,12 +14,14 @@ from tests.sim.daemon import Daemon
 from tests.sim.disk import State, Trouble
 from tests.sim.farside import Fault
 from tests.sim.loop import Killed, Process
+from tests.sim.recount import recount
 
 if TYPE_CHECKING:
     from tests.sim.world import World
 
 RESTART_S = (0.1, 0.5, 2.0, 5.0, 30.0, 300.0)
 NEVER = float("inf")
+RECOUNTS = 0.1  # of deaths, those after which the store is counted anew
 
 
 class Disk(Trouble):
@@ -142,7 +144,10 @@ class Fate:
                 raise Killed
 
     def _mourn(self, process: Process) -> None:
-        """A daemon has died; somebody starts it again."""
+        """A daemon has died: its file is looked into now and then; somebody starts it again."""
+        if isinstance(process, Daemon) and self.dice.random() < RECOUNTS and process.state.transactions:
+            for sentence in recount(process.state.folder):
+                self.world.oracle.violated("I3", sentence)
         if process is self.world.ruler and not self.home_down:
             delay = 1.0 if self.healed else self.dice.choice(RESTART_S) * self.dice.random()
             self.world.loop.kernel.call_later(delay, self._start)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import requests
@@ -13,6 +11,7 @@ from reconciler.core.model import Phase, SweepName
 from reconciler.requests import Action, Verb
 from reconciler.store import Reader
 from tests.sim.manifests import Tree
+from tests.sim.recount import recount
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -100,6 +99,8 @@ class Judge:
         if key in self._asked:
             return
         self._asked.add(key)
+        if verb is Verb.APPROVE:
+            self.world.state.ledger.desire.approved_at = self.world.loop.now
         action = Action(id=f"r{next(self._ids)}", verb=verb, at=self.world.home.now(), by="judge", arguments=arguments)
         requests.submit(self.world.state.folder, action)
         self.world.oracle.trace("asked", verb)
@@ -109,37 +110,3 @@ class Judge:
         """What the store keeps beside its rows must be what a count of them says; and its rows the truth."""
         for sentence in recount(self.world.state.folder):
             self.world.oracle.violated("I3", sentence)
-
-
-_COUNTERS = """
-    SELECT t.sweep, coalesce(t.source, ''), t.phase, t.standing, count(*) FROM tasks t
-    JOIN sweeps s ON s.id = t.sweep WHERE t.added <= s.generation GROUP BY 1, 2, 3, 4
-"""
-_HEADS = """
-    SELECT t.sweep, coalesce(t.not_before, 0.0), t.ordinal, t.task FROM tasks t JOIN sweeps s ON s.id = t.sweep
-    WHERE t.added <= s.generation AND t.phase = 'waiting' AND t.standing = 'desired'
-"""
-_LIMBO = """
-    SELECT t.task, t.phase, t.attempts FROM tasks t JOIN sweeps s ON s.id = t.sweep
-    WHERE t.added <= s.generation AND t.phase IN ('queued', 'running') AND t.standing <> 'orphaned' AND NOT EXISTS (
-        SELECT 1 FROM attempts a WHERE a.sweep = t.sweep AND a.task = t.task AND a.number = t.attempts AND a.open = 1)
-"""
-
-
-def recount(state: Path) -> list[str]:
-    """What counters, heads and open attempts say against the tasks themselves."""
-    database = sqlite3.connect(f"file:{state}/state.db?mode=ro", uri=True)
-    try:
-        counted = set(database.execute("SELECT sweep, source, phase, standing, n FROM counters WHERE n <> 0"))
-        found = [f"counters differ: {row}" for row in counted ^ set(database.execute(_COUNTERS))]
-        heads = set(
-            database.execute(
-                "SELECT h.sweep, h.wake, h.ordinal, h.task FROM heads h JOIN sweeps s ON s.id = h.sweep"
-                " WHERE h.added <= s.generation"
-            )
-        )
-        found += [f"heads differ: {row}" for row in heads ^ set(database.execute(_HEADS))]
-        found += [f"neither waiting, nor open, nor ended: {row}" for row in database.execute(_LIMBO)]
-        return found
-    finally:
-        database.close()

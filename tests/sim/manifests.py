@@ -99,6 +99,12 @@ class Tree:
         return {sweep.name: sweep for _, sweep in self.files.values() if sweep is not None}
 
     @property
+    def broken(self) -> frozenset[str]:
+        """The names of sweeps whose manifests are broken, as far as they can be read."""
+        texts = [text for text, sweep in self.files.values() if sweep is None and '"name"' in text]
+        return frozenset(json.loads(text)["metadata"]["name"] for text in texts)
+
+    @property
     def named(self) -> bool:
         """Whether each file tells at least its sweep's name."""
         return all(sweep is not None or '"name"' in text for text, sweep in self.files.values())

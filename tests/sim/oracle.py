@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.core.model import Commit
+from tests.sim.desire import Desire, Lawyer
 from tests.sim.machine import Machine, Proc
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "lost"})
@@ -62,11 +64,13 @@ class Ledger:
     def __init__(self) -> None:
         self.attempts: dict[str, Recorded] = {}
         self.successes: set[tuple[str, str, str]] = set()
+        self.desire = Desire()
 
     def copy(self) -> Ledger:
         other = Ledger()
         other.attempts = dict(self.attempts)
         other.successes = set(self.successes)
+        other.desire = self.desire.copy()
         return other
 
 
@@ -81,7 +85,7 @@ class Oracle:
         self.counts: Counter[str] = Counter()
         self.told: Callable[[str], None] | None = None
         self.wanted_cancelled: set[str] = set()  # eids that some store has ever wanted cancelled
-        self.may_cancel: Callable[[Recorded], bool] = lambda recorded: True
+        self.lawyer: Lawyer | None = None
         self.overdue: Callable[[str], bool] = lambda eid: False
         self.begin: Callable[[Machine, Proc], None] = lambda machine, proc: None
         self._trace = hashlib.sha256()
@@ -164,30 +168,44 @@ class Oracle:
 
     # -- told by the stores, when a transaction is committed
 
-    def committed(self, ledger: Ledger, news: list[Recorded]) -> None:
-        """Attempts as they are now in one store."""
-        for new in news:
-            old = ledger.attempts.get(new.eid)
-            if old == new:
-                continue
-            self.trace("record", new.eid, new.number, new.phase, new.cancel)
-            if old is None:
-                self._intended(ledger, new)
-            elif old.phase == "succeeded" and new.phase != "succeeded":
-                self.violated("I6", f"{new.eid} had succeeded, and is now {new.phase}")
-            elif old.phase in ENDED and new.phase not in ENDED:
-                self.violated("I6", f"{new.eid} had ended as {old.phase}, and is now {new.phase}")
-            if new.cancel and (old is None or not old.cancel):
-                self.wanted_cancelled.add(new.eid)
-                if not self.may_cancel(new):
-                    self.violated(
-                        "I7", f"{new.eid} of {new.sweep}/{new.task} is cancelled ({new.cancel}): nobody asked for that"
-                    )
-            if new.phase in ENDED and (old is None or old.phase != new.phase):
-                self._concluded(new)
-            if new.phase == "succeeded":
-                ledger.successes.add((new.sweep, new.task, new.digest))
-            ledger.attempts[new.eid] = new
+    def committed(self, ledger: Ledger, new: Recorded) -> None:
+        """An attempt as it is now in one store."""
+        old = ledger.attempts.get(new.eid)
+        if old == new:
+            return
+        self.trace("record", new.eid, new.number, new.phase, new.cancel)
+        if old is None:
+            self._intended(ledger, new)
+        elif old.phase in ENDED and new.phase != old.phase and (old.phase == "succeeded" or new.phase not in ENDED):
+            self.violated("I6", f"{new.eid} had ended as {old.phase}, and is now {new.phase}")
+        if new.cancel and (old is None or not old.cancel):
+            self.wanted_cancelled.add(new.eid)
+            self._cancelled(ledger, new)
+        if new.phase in ENDED and (old is None or old.phase != new.phase):
+            self._concluded(new)
+        if new.phase == "succeeded":
+            ledger.successes.add((new.sweep, new.task, new.digest))
+        ledger.attempts[new.eid] = new
+
+    def _cancelled(self, ledger: Ledger, new: Recorded) -> None:
+        if self.lawyer is None:
+            return
+        truth = self.truths.get(new.eid)
+        objection = self.lawyer.objection(ledger.desire, new, started=truth is not None and truth.starts > 0)
+        if objection:
+            self.violated("I7", f"{new.eid} of {new.sweep}/{new.task} is cancelled ({new.cancel}), but {objection}")
+
+    def accepted(self, ledger: Ledger, commit: str | None) -> None:
+        """A store has accepted a head."""
+        if commit != ledger.desire.accepted:
+            self.trace("accepted", commit)
+            ledger.desire.accepted = None if commit is None else Commit(commit)
+
+    def in_force(self, ledger: Ledger, name: str, commit: str, *, deleted: bool) -> None:
+        """A store has put a sweep's new generation in force."""
+        self.trace("in-force", name, commit, deleted)
+        if self.lawyer is not None:
+            self.lawyer.put_in_force(ledger.desire, name, Commit(commit), deleted=deleted, now=self.now())
 
     def _intended(self, ledger: Ledger, new: Recorded) -> None:
         self.counts["intent"] += 1

@@ -15,6 +15,7 @@ from reconciler.core.model import SourceName
 from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
 from tests.sim import calls, disk
 from tests.sim.daemon import Daemon
+from tests.sim.desire import Lawyer
 from tests.sim.disk import State
 from tests.sim.edits import Edits
 from tests.sim.farside import FarSide
@@ -28,6 +29,7 @@ from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
 
 EPOCH = 1.7e9
+PRUNE_MAX = 5
 
 
 class World:
@@ -56,6 +58,8 @@ class World:
         self._make_sources()
         self.edits = Edits(self)
         self.remote = self.edits.server
+        slots = sum(side.config.slots for side in self.far_sides.values())
+        self.oracle.lawyer = Lawyer(self.history, prune_max=PRUNE_MAX, slack=slots)
         self.fate = Fate(self)
         self.rule(State(self.new_folder(), self.oracle))
         self.start_daemon()
@@ -95,7 +99,7 @@ class World:
             sources=tuple(side.config for side in self.far_sides.values()),
             state_dir=str(state.folder),
             results_dir="/results",
-            prune_max_tasks=5,
+            prune_max_tasks=PRUNE_MAX,
         )
 
     # -- daemons

@@ -116,13 +116,15 @@ class Acceptance:
         gone = list(self._deletions(survey, head))
         prepared = [await self._prepare(draft, survey) for draft in (*drafts, *gone)]
         crashpoint("repository.prepared")
+        beside = self._frozen_beside(prepared)
         blocked = brake(
             sweeps=alive + pending,
             deleted=len(gone) + pending,
-            removed_active=sum(each.summary.removed_active for each in prepared),
+            removed_active=sum(each.summary.removed_active for each in prepared)
+            + sum(map(self._store.held_back, beside)),
             max_tasks=self._config.prune_max_tasks,
         )
-        waiting = known.blocked if self._frozen_beside(prepared) else ""
+        waiting = known.blocked if beside else ""
         for each in prepared:
             await self._commit(each, freeze=rewritten or bool(blocked or waiting))
         self._note_broken({**survey.broken, **broken})
@@ -132,10 +134,10 @@ class Acceptance:
             changed.extend(await self._thaw())
         return tuple(changed), blocked or known.blocked
 
-    def _frozen_beside(self, prepared: Collection[Prepared]) -> bool:
-        """Whether removals of other sweeps wait for an approval: then what else is removed joins them."""
+    def _frozen_beside(self, prepared: Collection[Prepared]) -> list[SweepName]:
+        """Other sweeps whose removals wait: what else is removed is judged with them, and joins them."""
         judged_anew = {each.draft.name for each in prepared}
-        return any(sweep.row.frozen and sweep.name not in judged_anew for sweep in self._catalog.sweeps())
+        return [each.name for each in self._catalog.sweeps() if each.row.frozen and each.name not in judged_anew]
 
     async def _drafts(
         self, survey: Survey, head: Head, repin: Collection[SweepName]

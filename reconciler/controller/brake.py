@@ -1,6 +1,6 @@
 """The brake on mass removal: a commit that takes very much away waits for a person's word.
 
-Judged is what one pass removes, with the deletions that wait already; and while anything of other sweeps waits, what
+Judged is what one pass removes, together with all that waits already; and while anything of other sweeps waits, what
 else is removed waits with it. An explicit `state: Cancelled` is exempt: it says what it does.
 """
 

@@ -25,6 +25,7 @@ from reconciler.core.model import (
 )
 from reconciler.store import rows
 from reconciler.store.database import Cell, Database, Row, pages, places
+from reconciler.store.settle import sweep_of, would_end
 from reconciler.store.staging import Staging
 from reconciler.store.values import (
     DiffSummary,
@@ -111,6 +112,11 @@ class Reader:
     def invalid(self) -> list[InvalidRow]:
         """Manifests that are not understood, by path."""
         return [rows.invalid(row) for row in self._database.rows("SELECT path, sweep, at, errors FROM invalid")]
+
+    def held_back(self, name: SweepName) -> int:
+        """How many active tasks of a sweep would end if its frozen removals were released now."""
+        sweep = sweep_of(self._database, name)
+        return 0 if sweep is None else would_end(self._database, sweep)
 
     def generations(self, name: SweepName, limit: int = 50) -> list[GenerationRow]:
         """Newest first."""

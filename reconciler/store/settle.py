@@ -7,6 +7,7 @@ whether their point is there; `core.diff.decide` says what follows. That makes e
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import NamedTuple
 
 from reconciler.core.diff import DiffPolicy, Reason, Verb, decide, outcome
@@ -20,6 +21,7 @@ from reconciler.store.rows import TaskRow
 from reconciler.store.values import Event
 
 CHUNK = 2_000
+ENDING = frozenset({Verb.CANCEL, Verb.ORPHAN, Verb.REPLACE})  # what an active task does not live through
 
 _STATE = ",".join("t." + column for column in rows.STATE_COLUMNS.split(","))
 _LOGGED = f"""
@@ -106,6 +108,17 @@ def settle(database: Database, sweep: Sweep, at: Instant) -> Generator[int, None
     with database.transaction("settled"):
         database.execute("UPDATE sweeps SET settling = 0 WHERE id = ?", (sweep.id,))
     return applied
+
+
+def would_end(database: Database, sweep: Sweep) -> int:
+    """How many active tasks the release of what is frozen would end."""
+    if sweep.policy is None or not sweep.policy.freeze:
+        return 0
+    policy = replace(sweep.policy, freeze=False)
+    active = database.rows(_ACTIVE, (sweep.id, "", -1))
+    return sum(
+        decide(bool(wanted), rows.task_row(tuple(state)).known, policy)[0] in ENDING for wanted, _, *state in active
+    )
 
 
 def _apply(database: Database, sweep: Sweep, policy: DiffPolicy, page: list[tuple[Cell, ...]], at: Instant) -> None:

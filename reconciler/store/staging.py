@@ -18,6 +18,7 @@ from reconciler.core.errors import StoreError
 from reconciler.core.model import Point, SweepName, TaskId
 from reconciler.store import rows
 from reconciler.store.database import Cell, Database
+from reconciler.store.settle import ENDING
 from reconciler.store.values import DiffSummary
 
 CHUNK = 5_000
@@ -25,7 +26,6 @@ _ID_BYTES = 10  # of a TaskId
 _ORDINAL_BYTES = 4
 
 _REMOVALS = frozenset({Verb.WITHDRAW, Verb.CANCEL, Verb.DRAIN, Verb.ORPHAN, Verb.FORGET, Verb.FREEZE, Verb.REPLACE})
-_ENDING = frozenset({Verb.CANCEL, Verb.ORPHAN, Verb.REPLACE})
 
 
 class Staging:
@@ -123,9 +123,9 @@ class Tally:
         self._reasons.update(change.reason for change in chunk)
         for verb, task, _, wanted, known in chunk:
             self._points += wanted is not None
-            if known is not None and (verb in _REMOVALS or verb in _ENDING):
+            if known is not None and (verb in _REMOVALS or verb in ENDING):
                 self._removed += 1
-                self._ending += verb in _ENDING
+                self._ending += verb in ENDING
                 self._hash.update(task.encode())
 
     def summary(self, staged: int) -> DiffSummary:

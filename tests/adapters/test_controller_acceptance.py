@@ -107,6 +107,22 @@ async def test_a_mass_removal_that_was_interrupted_still_waits_for_a_word(lab: L
     assert [True, True] == [bool(lab.catalog.get(SweepName(name)).row.frozen) for name in ("a", "b")]
 
 
+async def test_what_an_interrupted_mass_removal_left_waiting_is_judged_with_the_rest_of_it(lab: Lab) -> None:
+    lab.restart(prune_max_tasks=3)
+    lab.commit(s="{x: [1, 2, 3]}", t="{x: [1, 2, 3]}")
+    await lab.acceptance.run()
+    lab.start_all("s")
+    lab.start_all("t")
+    lab.commit(s="{x: [1]}", t="{x: [1]}")
+    lab.store.commits = 1
+    with pytest.raises(StoreError):
+        await lab.acceptance.run()
+
+    await lab.acceptance.run()
+
+    assert ((3, 3), True) == ((lab.desired("s"), lab.desired("t")), bool(lab.store.repository().blocked))
+
+
 async def test_while_a_mass_removal_waits_what_another_commit_removes_waits_with_it(lab: Lab) -> None:
     lab.restart(prune_max_tasks=1)
     lab.commit(s="{x: [1, 2, 3]}", t="{x: [1, 2]}")

@@ -49,6 +49,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--first", action="store_true", help="stop at the first violation")
     parser.add_argument("--all", action="store_true", help="tell everything that happened, by name")
     return parser.parse_args()
 
@@ -56,9 +57,8 @@ def _parsed() -> argparse.Namespace:
 def _one(seed: int, *, verbose: bool) -> int:
     result = run.run_seed(seed, verbose=verbose)
     _tell(result)
-    say(
-        f"seed {seed}: {'ok' if result.ok else 'VIOLATED'}, {result.steps} steps, {result.virtual_s:.0f} s, trace {result.hash}"
-    )
+    verdict = "ok" if result.ok else "VIOLATED"
+    say(f"seed {seed}: {verdict}, {result.steps} steps, {result.virtual_s:.0f} s, trace {result.hash}")
     return 0 if result.ok else 1
 
 
@@ -77,7 +77,8 @@ def _many(arguments: argparse.Namespace) -> int:
             progress.update(bar, advance=1 if arguments.steps is None else result.steps)
             if not result.ok:
                 _tell(result)
-            if steps >= limit or sum(not each.ok for each in results) >= FAILURES_MAX:
+            failures = sum(not each.ok for each in results)
+            if steps >= limit or failures >= (1 if arguments.first else FAILURES_MAX):
                 break
     figures = run.figures(results, time.monotonic() - began)
     _show(figures, results, everything=arguments.all)

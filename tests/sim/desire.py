@@ -44,7 +44,7 @@ class Desire:
 
 
 class Lawyer:
-    """Judges cancellations. prune_max: as in the configuration; slack: how many may start while a commit is accepted."""
+    """Judges cancellations. prune_max: as in the configuration; slack: how many may start meanwhile."""
 
     def __init__(self, history: History, *, prune_max: int, slack: int) -> None:
         self._history = history

@@ -21,7 +21,7 @@ from tests.sim.git import Mirror
 from tests.sim.loop import Killed, Process
 from tests.sim.oracle import Ledger, Oracle, Recorded
 
-_CONNECT = sqlite3.connect
+CONNECT = sqlite3.connect
 SHM = Path("/dev/shm")
 _ROW = """
     SELECT sim_attempt(NEW.eid, (SELECT name FROM main.sweeps WHERE id = NEW.sweep), NEW.task, NEW.number, NEW.phase,
@@ -226,14 +226,14 @@ def gated(states: Callable[[], tuple[State, Process] | None]) -> Iterator[None]:
 
     def connect(*args: Any, **options: Any) -> Any:
         found = states()
-        connection = _CONNECT(*args, **options)
+        connection = CONNECT(*args, **options)
         return connection if found is None else Gate(connection, *found)
 
     sqlite3.connect = connect  # type: ignore[assignment]
     try:
         yield
     finally:
-        sqlite3.connect = _CONNECT
+        sqlite3.connect = CONNECT
 
 
 def folder() -> Path:

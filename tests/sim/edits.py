@@ -1,4 +1,4 @@
-"""What people do to the repository: edit, break, move, delete and rewrite it; and its server cannot always be reached."""
+"""What people do to the repository: edit, break, move, delete and rewrite it; its server is not always there."""
 
 from __future__ import annotations
 

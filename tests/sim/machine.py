@@ -30,7 +30,7 @@ class Witness(Protocol):
 
 
 class Proc(Process):
-    """A process of a machine. heard: what its handlers do when a signal comes (KILL, STOP and CONT are the kernel's)."""
+    """A process of a machine. heard: what it does when a signal comes (KILL, STOP and CONT are the kernel's)."""
 
     def __init__(self, machine: Machine, name: str, parent: Proc | None) -> None:
         super().__init__(machine.loop, name)

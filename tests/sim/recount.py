@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
+
+from tests.sim.disk import CONNECT
 
 _COUNTERS = """
     SELECT t.sweep, coalesce(t.source, ''), t.phase, t.standing, count(*) FROM tasks t
@@ -22,7 +23,7 @@ _LIMBO = """
 
 def recount(state: Path) -> list[str]:
     """What counters, heads and open attempts say against the tasks themselves."""
-    database = sqlite3.connect(f"file:{state}/state.db?mode=ro", uri=True)
+    database = CONNECT(f"file:{state}/state.db?mode=ro", uri=True)
     try:
         counted = set(database.execute("SELECT sweep, source, phase, standing, n FROM counters WHERE n <> 0"))
         found = [f"counters differ: {row}" for row in counted ^ set(database.execute(_COUNTERS))]

@@ -1,0 +1,243 @@
+"""A source with an array scheduler: the cluster, its login nodes, what goes wrong there, and the truth about it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from reconciler import requests
+from reconciler.core.model import Eid, HostIdentity, SourceName
+from reconciler.core.settings import SourceConfig
+from reconciler.core.wire import AttemptSpec, ClaimKind
+from reconciler.dialects.base import Limits
+from reconciler.requests import Action, Verb
+from tests.sim.cluster import Scheduler
+from tests.sim.cluster_faults import ClusterFaults
+from tests.sim.cluster_jobs import Down, Element, Manner, Node, Rejected, Start
+from tests.sim.cluster_link import ClusterDialect, ClusterLink, ClusterSession
+from tests.sim.cluster_root import Batch, Root
+from tests.sim.cluster_shim import Other, Shim, Site
+from tests.sim.farside import Fault
+from tests.sim.process import Weather
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.world import World
+
+LOGIN_NODES = ("login1", "login2")
+ASSUMED_AFTER_S = 900.0
+
+
+@dataclass
+class Trouble:
+    """Chances of what goes wrong, each between 0 and 1."""
+
+    fragile: float = 0.0  # an agent dies at one of its steps
+    request_late: float = 0.0
+    reply_lost: float = 0.0
+    sbatch_unknown: float = 0.0  # it exits 1 after a time-out; the job comes then, minutes later, or never
+    listing_fails: float = 0.0
+    listing_empty: float = 0.0
+    listing_partial: float = 0.0
+    odd_states: float = 0.0
+
+
+class ClusterSide:
+    """See `FarSide`."""
+
+    def __init__(self, world: World, name: str, manner: Manner) -> None:
+        self.world = world
+        self.dice = dice = random.Random(world.dice.getrandbits(64))
+        nodes = [Node(f"{name}-n{number}", dice.choice((1, 2, 4))) for number in range(dice.choice((1, 2, 3)))]
+        slots = dice.choice((2, 4, 8))
+        self.config = SourceConfig(
+            name=SourceName(name), scheduler=manner.name, slots=slots, root=f"/scratch/me/{name}"
+        )
+        self.scheduler = Scheduler(manner, nodes, dice, lambda: world.loop.now, self.later)
+        self.root = Root(now=lambda: world.loop.now, dice=dice)
+        self.trouble = Trouble()
+        self.weather = Weather(dice, dice.choice((0.005, 0.03, 0.2)))
+        self.pushes = dice.random() < 0.5
+        self.skews = {host: dice.uniform(-60, 60) for host in (*LOGIN_NODES, *(node.name for node in nodes))}
+        self.boots = dict.fromkeys(LOGIN_NODES, 1)
+        self.limits = Limits(
+            batch_max=dice.choice((1, 3, 100)), inspect_max=100, settle_s=180.0, poll_s=dice.choice((5.0, 30.0))
+        )
+        self.site = Site(
+            name=name,
+            root=self.root,
+            oracle=world.oracle,
+            habits=world.programs.habits,
+            dice=dice,
+            now=lambda: world.loop.now,
+            wall=self.wall,
+            later=self.later,
+            skew_s=self.skews,
+        )
+        self.sessions: list[ClusterSession] = []
+        self.ill = ClusterFaults(self)
+        self.healed = False
+        self._asked: dict[Eid, float] = {}
+
+    # -- what the world asks for
+
+    def dialect(self) -> ClusterDialect:
+        return ClusterDialect(self.limits)
+
+    def link(self, host: Machine) -> ClusterLink:
+        return ClusterLink(self)
+
+    def faults(self) -> Sequence[Fault]:
+        return self.ill.faults()
+
+    def heal(self) -> None:
+        self.healed = True
+        for field in fields(self.trouble):
+            setattr(self.trouble, field.name, 0.0)
+        self.weather.down = self.weather.black_hole = False
+        self.weather.slow_s = 0.0
+        self.root.full, self.root.lag_s = False, 0.0
+        self.scheduler.heal()
+        for node in self.scheduler.nodes:
+            for start in node.running:
+                if isinstance(start.run, Shim):
+                    start.run.let_end()
+
+    def settle(self) -> None:
+        """An operator vouches for what left no trace, has no walltime, and is certainly dead."""
+        now = self.world.loop.now
+        listed = {
+            start.run.eid for node in self.scheduler.nodes for start in node.running if isinstance(start.run, Shim)
+        }
+        for eid, recorded in self.world.state.ledger.attempts.items():
+            folder = self.root.folders.get(eid)
+            truth = self.world.oracle.truths.get(eid)
+            if recorded.phase != "running" or folder is None or folder.exit is not None or eid in listed:
+                continue
+            if truth is not None and truth.family:
+                continue
+            since = self._asked.setdefault(eid, now)
+            if now - since > ASSUMED_AFTER_S:
+                self._asked[eid] = now
+                self._assume_dead(recorded.sweep, recorded.task)
+
+    def _assume_dead(self, sweep: str, task: str) -> None:
+        world = self.world
+        arguments = {"sweep": sweep, "tasks": [task], "assumeDead": True}
+        action = Action(
+            id=f"dead-{task}-{int(world.loop.now)}",
+            verb=Verb.RETRY,
+            at=world.home.now(),
+            by="judge",
+            arguments=arguments,
+        )
+        requests.submit(world.state.folder, action)
+        world.count_fault("assumed-dead")
+        world.nudge()
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.agent.kill()
+
+    # -- the cluster
+
+    def later(self, delay: float, call: Callable[[], None]) -> object:
+        """Something that happens there by itself."""
+        return self.world.loop.kernel.call_later(delay, call)
+
+    def wall(self) -> float:
+        """The right time."""
+        return self.world.home.epoch + self.world.loop.now
+
+    def login_node(self) -> HostIdentity:
+        """Where a new session leads to."""
+        host = self.dice.choice(LOGIN_NODES)
+        return HostIdentity(host=host, machine=f"m-{host}", boot=f"{host}-{self.boots[host]}")
+
+    def opened(self, session: ClusterSession) -> None:
+        self.sessions = [each for each in self.sessions if each.agent.alive]
+        self.sessions.append(session)
+
+    def command_s(self) -> float:
+        """How long a command takes."""
+        return self.dice.choice((0.01, 0.05, 1.0)) * self.dice.random()
+
+    def job_name(self, beid: Eid) -> str:
+        return f"sweep.{beid}"
+
+    def sbatch(self, beid: Eid, batch: Batch, specs: Sequence[AttemptSpec], done: asyncio.Future[int | None]) -> None:
+        """A child of the agent's, which does not mind when that dies. `done`: its id, None when nobody can tell."""
+        walls = [spec.walltime_s for spec in specs]
+        walltime_s = None if None in walls else float(max(wall for wall in walls if wall is not None))
+        fate = self.dice.random() if self.dice.random() < self.trouble.sbatch_unknown else None
+
+        def submit() -> int:
+            return self.scheduler.submit(self.job_name(beid), len(batch.eids), walltime_s, self.script(batch.eids))
+
+        def quietly() -> None:
+            try:
+                submit()
+            except (Down, Rejected):
+                return
+
+        def answer() -> None:
+            if fate is not None:
+                _give(done, None)
+                return
+            try:
+                _give(done, submit())
+            except Down:
+                _give(done, None)
+            except Rejected as error:
+                if not done.done():
+                    done.set_exception(error)
+
+        if fate is not None:
+            self.world.count_fault("sbatch-timed-out")
+            if fate < 0.7:
+                self.later(self.dice.choice((1.0, 30.0, 120.0, 120.0, 400.0)) * self.dice.random(), quietly)
+            self.later(self.dice.choice((2.0, 10.0)), answer)
+        else:
+            self.later(self.command_s(), answer)
+
+    def script(self, eids: tuple[Eid, ...]) -> Callable[[Start, Callable[[int], None]], Shim]:
+        """What the elements of an array run."""
+        return lambda start, over: Shim(self.site, eids[start.element.index], start, over)
+
+    def other(self, start: Start, over: Callable[[int], None]) -> Other:
+        """What strangers run."""
+        return Other(self.site, over)
+
+    def cancelled(self, hit: list[Element]) -> list[Element]:
+        """What an agent has cancelled: was it ours, and did anybody want that?"""
+        for element in hit:
+            batch = self.root.batches.get(Eid(element.name[-15:]))
+            if batch is None:
+                self.world.oracle.violated("I5", f"a stranger's job {element.name} was cancelled")
+                continue
+            eid = batch.eids[element.index]
+            claim = self.root.folders[eid].claim
+            revoked = claim is not None and claim.kind is ClaimKind.REVOKED
+            if not revoked and eid not in self.world.oracle.wanted_cancelled:
+                self.world.oracle.violated("I5", f"the job of {eid} was cancelled, which nobody wants")
+            if eid in self.world.oracle.truths:
+                self.world.oracle.truths[eid].told_to_end = True
+        return hit
+
+    def reboot(self, host: str) -> None:
+        """A login node goes down with its agents."""
+        self.boots[host] += 1
+        for session in self.sessions:
+            if session.hello.identity.host == host:
+                session.agent.kill()
+
+
+def _give(done: asyncio.Future[int | None], answer: int | None) -> None:
+    if not done.done():
+        done.set_result(answer)
+
+
+__all__ = ["ClusterSide", "replace"]

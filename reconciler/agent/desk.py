@@ -10,7 +10,7 @@ import signal
 from collections import deque
 from typing import Deque, Dict, List, Optional, Set
 
-from . import shapes, shim
+from . import shapes, shim, side
 from .crash import crashpoint
 from .look import Sight, is_this_boot, look, read_claim
 from .news import News
@@ -111,11 +111,12 @@ class Desk:
     # ------------------------------------------------------------------------------------------ the life of attempts
 
     def take_over(self, now: float) -> None:
-        """What runs has its seat, old tombstones go, and what has ended and was not acknowledged is told."""
+        """What runs has its seat, what is old and of no use goes, and ends that were not acknowledged are told."""
         for shard in os.scandir(self.root.path + "/attempts"):
             for entry in os.scandir(shard.path):
                 if shapes.is_eid(entry.name) and not os.path.exists(entry.path + "/exit.json"):
                     self._take_over(entry.name, now)
+        side.abandon(self.root.path + "/projects", self.root.trash, now)
         self.list_outbox()
 
     def list_outbox(self) -> None:

@@ -16,6 +16,8 @@ from .crash import crashpoint
 from .shapes import Object, Refusal, dumps
 
 GIT_TIMEOUT_S = 600.0
+MAKING = ".making."
+ABANDONED_S = 6 * GIT_TIMEOUT_S  # nobody makes one for so long
 
 # Nothing of the account's, the machine's or the repository's configuration may run a program or change a byte.
 _GIT_OPTIONS = [
@@ -85,13 +87,25 @@ def empty_trash(trash: str) -> Object:
     return {}
 
 
+def abandon(projects: str, trash: str, now: float) -> None:
+    """Into the trash with what makers have left that were killed. One that lives after all makes its worktree anew."""
+    for project in os.scandir(projects):
+        for entry in os.scandir(project.path):
+            try:
+                if MAKING in entry.name and now - os.lstat(entry.path).st_mtime > ABANDONED_S:
+                    os.rename(entry.path, "%s/%s" % (trash, entry.name))
+                    crashpoint("worktree.abandoned")
+            except OSError:  # somebody else has taken it away
+                pass
+
+
 def make_worktree(path: str, commit: str, git_dir: str) -> Object:
     """Put the files of the commit at `path`. Raises Refusal, OSError."""
     import shutil
 
     if not os.path.isdir(git_dir):
         raise Refusal("WorktreeFailed", "there is no repository at %s" % git_dir, "has the project been brought here?")
-    making = "%s.making.%d.%s" % (path, os.getpid(), os.urandom(4).hex())
+    making = "%s%s%d.%s" % (path, MAKING, os.getpid(), os.urandom(4).hex())
     tree = making + "/tree"
     os.makedirs(tree)
     try:

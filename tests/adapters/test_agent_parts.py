@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.agent import launch, look, place, reach, shapes, system
+from reconciler.agent import launch, look, place, reach, shapes, side, system
 from reconciler.agent.pool import Pool
 from reconciler.core import command, wire
 
@@ -294,3 +294,20 @@ def test_this_interpreter_s_own_start_is_found():
     assert ticks is not None
     assert 0 <= system.age_s(ticks) < 86400
     assert sys.platform == "linux"
+
+
+# ------------------------------------------------------------------------------------------------ worktrees
+
+
+def test_a_worktree_that_nobody_makes_any_more_is_thrown_away_and_nothing_else(tmp_path):
+    trash, project = tmp_path / "trash", tmp_path / "projects/p"
+    for folder in (trash, project / "whole", project / "whole.making.1.old", project / "whole.making.2.young"):
+        folder.mkdir(parents=True)
+    now = (project / "whole.making.2.young").stat().st_mtime
+    for name in ("whole", "whole.making.1.old"):
+        os.utime(project / name, (now - 86400, now - 86400))
+
+    side.abandon(str(tmp_path / "projects"), str(trash), now)
+
+    assert ["whole.making.1.old"] == os.listdir(trash)
+    assert ["whole", "whole.making.2.young"] == sorted(os.listdir(project))

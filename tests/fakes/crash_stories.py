@@ -69,7 +69,7 @@ class Tale:
 def life(tale: Tale) -> Iterator[Callable[[], bool]]:
     """A repository's life: tasks that succeed, fail or never end; edits, requests, a new history."""
     world = tale.world
-    _old_tombstone(world)
+    _leave_old_things(world)
     tale.plain, tale.stuck = [1, 2, 3], [1, 2]
     bad = world.manifest("bad", [1], f"test -e {world.marks}/mended", "  retry: {limit: 0}\n")
     flaky = world.manifest("flaky", [1], f"! mkdir {world.marks}/flaky 2>/dev/null", RETRY)
@@ -130,6 +130,16 @@ def crowd(tale: Tale) -> Iterator[Callable[[], bool]]:
     yield lambda: tale.stands("stuck", running=0, queued=0)
 
 
+def queue(tale: Tale) -> Iterator[Callable[[], bool]]:
+    """More is sent to a source than it has room for: what waits there is forgotten with the agent."""
+    tale.world.between = lambda: tale.world.configure(1)
+    tale.program = "sleep 0.2"
+    tale.plain = [1, 2, 3, 4]
+    tale.push()
+    tale.world.start()
+    yield lambda: tale.stands("plain", succeeded=4)
+
+
 def outdated(tale: Tale) -> Iterator[Callable[[], bool]]:
     """What is intended and was never sent gets a new program while the source cannot be reached."""
     world, away = tale.world, tale.world.folder / "away"
@@ -186,6 +196,7 @@ AFTER: Mapping[str, tuple[str, Story]] = {
     "revoke.": ("store.intend.committed", crowd),
     "store.abandon.": ("repository.prepared", life),
     "store.abandoned.": ("repository.prepared", life),
+    "store.accepted.": ("store.intend.committed", queue),
     "store.cancel.": ("store.intend.committed", outdated),
     "store.record.": ("", orphans),
 }
@@ -260,11 +271,14 @@ def _mistold(world: CrashWorld, done: Counter[tuple[str, ...]], lost: set[tuple[
     yield from (f"the log and the store differ: {key}" for key in said ^ told)
 
 
-def _old_tombstone(world: CrashWorld) -> None:
-    """An attempt that was given up long ago."""
+def _leave_old_things(world: CrashWorld) -> None:
+    """An attempt that was given up long ago, and a worktree whose maker was killed."""
     eid = "gaaaaaaaaaaaaab"
     claim = world.root / "attempts" / eid[-2:] / eid / "claim"
     claim.parent.mkdir(parents=True, mode=0o700)
     claim.write_text(json.dumps({"kind": "revoked", "host": "h", "machine": "m", "boot": "b"}))
+    making = world.root / "projects/self" / f"{'0' * 40}.making.1.00000000"
+    making.mkdir(parents=True, mode=0o700)
     then = time.time() - OLD_S
-    os.utime(claim, (then, then))
+    for path in (claim, making):
+        os.utime(path, (then, then))

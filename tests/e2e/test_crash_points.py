@@ -24,6 +24,7 @@ FURTHER = (  # the same points, at a later passing in one process
     "agent.answering#3",
     "agent.answering#5",
     "agent.telling#2",
+    "requests.written#2",
     "store.conclude.committed#2",
     "store.intend.committed#2",
     "store.settle.committed#2",

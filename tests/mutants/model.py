@@ -31,10 +31,9 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """One of these histories must break a rule. `flags`: further words of the command line."""
+    """One of these simulated worlds must break a rule: a promise, or that everything comes to its end."""
 
     seeds: str
-    flags: tuple[str, ...] = ()
 
     @property
     def layer(self) -> str:

@@ -21,7 +21,7 @@ COPIED = ("reconciler", "schemas", "tests", "examples", "sweeps.d", "benchmarks"
 MARK = "RECONCILER_MUTANT"
 TEST_S = 45  # one test, at most
 COMMAND_S = 240.0
-RULE = re.compile(r"\bI[1-7]\b")  # how the simulator names what was broken
+RULE = re.compile(r"(I[1-7]|liveness)\b")  # how the simulator names what was broken
 ASSERTED = (
     "assert ",
     "AssertionError",
@@ -100,7 +100,7 @@ def run(catcher: Catcher, tree: Path) -> Outcome:
         return Outcome(code=-1, failures=(), errors=(f"Timeout: more than {COMMAND_S:.0f} s",), last_words="")
     words = (done.stdout + done.stderr).strip()
     if isinstance(catcher, Simulator):
-        broken = tuple(line.strip() for line in words.splitlines() if RULE.search(line))
+        broken = tuple(line.strip() for line in words.splitlines() if RULE.match(line))
         return Outcome(code=done.returncode, failures=broken, errors=(), last_words=words[-2000:])
     failures, errors = read_report(report)
     return Outcome(code=done.returncode, failures=failures, errors=errors, last_words=words[-2000:])
@@ -111,8 +111,8 @@ def command(catcher: Catcher, report: Path) -> Sequence[str]:
         case Suite(nodes):
             options = ("-q", "-x", "-p", "no:cacheprovider", f"--timeout={TEST_S}", f"--junitxml={report}")
             return [sys.executable, "-m", "pytest", *options, *nodes]
-        case Simulator(seeds, flags):
-            return [sys.executable, "-m", "tests.sim", "--seeds", seeds, *flags]
+        case Simulator(seeds):
+            return [sys.executable, "-m", "tests.mutants.simulate", seeds]
 
 
 def environment(tree: Path) -> dict[str, str]:

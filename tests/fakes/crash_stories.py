@@ -276,9 +276,9 @@ def _leave_old_things(world: CrashWorld) -> None:
     eid = "gaaaaaaaaaaaaab"
     claim = world.root / "attempts" / eid[-2:] / eid / "claim"
     claim.parent.mkdir(parents=True, mode=0o700)
-    claim.write_text(json.dumps({"kind": "revoked", "host": "h", "machine": "m", "boot": "b"}))
+    then = time.time() - OLD_S
+    claim.write_text(json.dumps({"kind": "revoked", "at": then, "host": "h", "machine": "m", "boot": "b", "epoch": 1}))
     making = world.root / "projects/self" / f"{'0' * 40}.making.1.00000000"
     making.mkdir(parents=True, mode=0o700)
-    then = time.time() - OLD_S
     for path in (claim, making):
         os.utime(path, (then, then))

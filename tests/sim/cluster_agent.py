@@ -1,12 +1,13 @@
-"""The agent on a cluster's login node: stages, submits once, lists, revokes and cancels, and may die between any two steps.
+"""The agent on a cluster's login node: stages, submits once, lists, revokes and cancels; it may die between two steps.
 
-It follows the steps S2 to S7 of a submission: stage, epoch, submit claim, sbatch, job id, answer. Between a listing and the
-files it takes the listing first, so that an end is never overlooked.
+It follows the steps of a submission: stage, epoch, submit claim, sbatch, job id, answer. Of a listing and the files it
+takes the listing first, so that an end is never overlooked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ VERDICTS = {
     "CANCELLED": Verdict.CANCELLED,
 }
 PUSH_EVERY_S = 10.0
+_REVOKES = {ClaimKind.REVOKED: RevokeOutcome.REVOKED, ClaimKind.STARTED: RevokeOutcome.CLAIMED}
 
 
 class Agent(Process):
@@ -69,9 +71,9 @@ class Agent(Process):
             case "inspect":
                 return {"answer": await self._inspect(body["eids"])}
             case "revoke":
-                return {"answer": {eid: won for eid in body["eids"] if (won := await self._revoke(eid)) is not None}}
+                return {"answer": await self._revoke(body["eids"])}
             case "cancel":
-                return {"answer": {eid: done for eid in body["eids"] if (done := await self._cancel(eid)) is not None}}
+                return {"answer": await self._cancel(body["eids"])}
             case "ack":
                 for eid in body["eids"]:
                     self.root.folders.setdefault(eid, Folder()).told = True
@@ -199,7 +201,7 @@ class Agent(Process):
         for row in sorted((row for row in listed if row.state in STATES), key=lambda row: row.state is State.RUNNING):
             eid = self._attempt_of(row)
             if eid is not None:
-                rows[eid] = row
+                rows[eid] = copy.copy(row)  # as it was at this moment
         return Listing.CLEAN, rows
 
     def _attempt_of(self, row: Element) -> Eid | None:
@@ -229,51 +231,58 @@ class Agent(Process):
 
     # -- giving up and cancelling
 
-    async def _revoke(self, eid: Eid) -> RevokeOutcome | None:
-        """Win its claim, and take it from the queue, as far as it is there."""
-        await self._step()
-        won = self._win(eid)
-        if won is None:
-            return None
-        claim = self.root.folders[eid].claim
-        assert claim is not None
-        if not won and claim.kind is ClaimKind.STARTED:
-            return RevokeOutcome.CLAIMED
-        await self._scancel(eid)
-        return RevokeOutcome.REVOKED
+    async def _revoke(self, eids: Sequence[Eid]) -> dict[Eid, RevokeOutcome]:
+        """Win their claims, then take those from the queue, as far as they are there."""
+        claims = await self._win(eids)
+        await self._scancel([eid for eid, claim in claims.items() if claim.kind is ClaimKind.REVOKED])
+        return {eid: _REVOKES[claim.kind] for eid, claim in claims.items()}
 
-    async def _cancel(self, eid: Eid) -> CancelOutcome | None:
+    async def _cancel(self, eids: Sequence[Eid]) -> dict[Eid, CancelOutcome]:
         """The same; what has started is told to end, by name and id."""
-        await self._step()
-        won = self._win(eid)
-        if won is None:
-            return None
-        claim = self.root.folders[eid].claim
-        assert claim is not None
-        if won or claim.kind is ClaimKind.REVOKED:
-            await self._scancel(eid)
-            return CancelOutcome.REVOKED
-        if self.root.record_of(eid) is not None:
-            return CancelOutcome.ENDED
-        return CancelOutcome.SIGNALLED if await self._scancel(eid) else CancelOutcome.UNKNOWN
+        claims = await self._win(eids)
+        ended = {eid for eid in claims if self.root.record_of(eid) is not None}
+        hit = await self._scancel([eid for eid in claims if eid not in ended])
+        outcomes = {}
+        for eid, claim in claims.items():
+            if claim.kind is ClaimKind.REVOKED:
+                outcomes[eid] = CancelOutcome.REVOKED
+            elif eid in ended:
+                outcomes[eid] = CancelOutcome.ENDED
+            else:
+                outcomes[eid] = CancelOutcome.SIGNALLED if eid in hit else CancelOutcome.UNKNOWN
+        return outcomes
 
-    def _win(self, eid: Eid) -> bool | None:
-        """Whether the revoked claim is ours; None: it cannot be made."""
-        try:
-            return self.root.claim(eid, Claim(kind=ClaimKind.REVOKED, at=self.side.wall(), home=self.home))
-        except OSError:
-            return None
+    async def _win(self, eids: Sequence[Eid]) -> dict[Eid, Claim]:
+        """Compete for their claims: what lies there in the end. Those that cannot be made are left out."""
+        claims = {}
+        for eid in eids:
+            await self._step()
+            try:
+                self.root.claim(eid, Claim(kind=ClaimKind.REVOKED, at=self.side.wall(), home=self.home))
+            except OSError:
+                continue
+            claim = self.root.folders[eid].claim
+            assert claim is not None
+            claims[eid] = claim
+        return claims
 
-    async def _scancel(self, eid: Eid) -> bool:
+    async def _scancel(self, eids: Sequence[Eid]) -> set[Eid]:
+        """Cancel what is listed of them; those that were hit."""
+        hit: set[Eid] = set()
+        if not eids:
+            return hit
         _, rows = await self._listing()
-        row = rows.get(eid)
-        if row is None:
-            return False
-        await self._step()  # meanwhile the id may have become another's
-        try:
-            return bool(self.side.cancelled(self.side.scheduler.cancel(row.name, row.array, row.index)))
-        except Down:
-            return False
+        for eid in eids:
+            row = rows.get(eid)
+            if row is None:
+                continue
+            await self._step()  # meanwhile the id may have become another's
+            try:
+                if self.side.cancelled(self.side.scheduler.cancel(row.name, row.array, row.index)):
+                    hit.add(eid)
+            except Down:
+                continue
+        return hit
 
     # -- steps
 

@@ -7,6 +7,7 @@ the same as for any other: an answer that did not come is not an answer, and wha
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,7 @@ class ClusterSession:
         self._news: list[Sequence[Found]] = []
         self._rung = asyncio.Event()
         self._pushed: set[Eid] = set()
+        self._hung_up = False
         agent.resources.append(self._agent_died)
         owner.resources.append(self._hang_up)
         if side.pushes:
@@ -149,6 +151,9 @@ class ClusterSession:
             answer: Reply | ReconcilerError = Reply(body=await self.agent.answer(request))
         except ReconcilerError as error:
             answer = error
+        except Exception:
+            self.side.world.defect(f"the simulated agent: {traceback.format_exc()}")
+            raise
         if self.side.weather.swallows() or self._ended is not None:
             return
         if self.side.dice.random() < self.side.trouble.reply_lost:
@@ -188,6 +193,9 @@ class ClusterSession:
 
     def _hang_up(self) -> None:
         """The agent does not mind: it finishes what it was asked, and goes a while later."""
+        if not self.agent.alive or self._hung_up:
+            return
+        self._hung_up = True
         self.side.later(self.side.dice.choice((0.5, 10.0, 300.0)) * self.side.dice.random(), self.agent.kill)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from reconciler import requests
@@ -59,7 +59,7 @@ class ClusterSide:
         self.scheduler = Scheduler(manner, nodes, dice, lambda: world.loop.now, self.later)
         self.root = Root(now=lambda: world.loop.now, dice=dice)
         self.trouble = Trouble()
-        self.weather = Weather(dice, dice.choice((0.005, 0.03, 0.2)))
+        self.weather = Weather(dice, dice.choice((0.005, 0.03, 0.2)), world.happened)
         self.pushes = dice.random() < 0.5
         self.skews = {host: dice.uniform(-60, 60) for host in (*LOGIN_NODES, *(node.name for node in nodes))}
         self.boots = dict.fromkeys(LOGIN_NODES, 1)
@@ -172,36 +172,20 @@ class ClusterSide:
         """A child of the agent's, which does not mind when that dies. `done`: its id, None when nobody can tell."""
         walls = [spec.walltime_s for spec in specs]
         walltime_s = None if None in walls else float(max(wall for wall in walls if wall is not None))
-        fate = self.dice.random() if self.dice.random() < self.trouble.sbatch_unknown else None
 
         def submit() -> int:
             return self.scheduler.submit(self.job_name(beid), len(batch.eids), walltime_s, self.script(batch.eids))
 
-        def quietly() -> None:
-            try:
-                submit()
-            except (Down, Rejected):
-                return
-
-        def answer() -> None:
-            if fate is not None:
-                _give(done, None)
-                return
-            try:
-                _give(done, submit())
-            except Down:
-                _give(done, None)
-            except Rejected as error:
-                if not done.done():
-                    done.set_exception(error)
-
-        if fate is not None:
-            self.world.count_fault("sbatch-timed-out")
-            if fate < 0.7:
-                self.later(self.dice.choice((1.0, 30.0, 120.0, 120.0, 400.0)) * self.dice.random(), quietly)
-            self.later(self.dice.choice((2.0, 10.0)), answer)
-        else:
-            self.later(self.command_s(), answer)
+        if self.dice.random() >= self.trouble.sbatch_unknown:
+            self.later(self.command_s(), lambda: _answer(done, submit))
+            return
+        self.world.count_fault("sbatch-timed-out")
+        if self.dice.random() < 0.7:  # it arrives after all
+            late = self.world.loop.create_future()
+            self.later(
+                self.dice.choice((1.0, 30.0, 120.0, 120.0, 400.0)) * self.dice.random(), lambda: _answer(late, submit)
+            )
+        self.later(self.dice.choice((2.0, 10.0)), lambda: _answer(done, lambda: None))
 
     def script(self, eids: tuple[Eid, ...]) -> Callable[[Start, Callable[[int], None]], Shim]:
         """What the elements of an array run."""
@@ -235,9 +219,15 @@ class ClusterSide:
                 session.agent.kill()
 
 
-def _give(done: asyncio.Future[int | None], answer: int | None) -> None:
+def _answer(done: asyncio.Future[int | None], submit: Callable[[], int | None]) -> None:
+    """Do it, whoever still listens. A controller that does not answer has perhaps taken it, for all one can tell."""
+    try:
+        answer = submit()
+    except Down:
+        answer = None
+    except Rejected as error:
+        if not done.done():
+            done.set_exception(error)
+        return
     if not done.done():
         done.set_result(answer)
-
-
-__all__ = ["ClusterSide", "replace"]

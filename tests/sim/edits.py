@@ -51,6 +51,8 @@ class Edits:
         self.seconds_between = dice.choice((NEVER, 300.0, 90.0, 25.0))
         self.server.flaky = dice.choice((0.0, 0.0, 0.1, 0.4))
         self.size = dice.choice((2, 5, 12))
+        scheduled = any(side.config.scheduler != "process" for side in world.far_sides.values())
+        self.walltimes = (60, 600, 600, None) if scheduled else (None,)  # what ends it where there is no record
         self.tree = Tree({f"sweeps.d/{name}.json": _file(self._new(name)) for name in NAMES[: dice.randint(1, 4)]})
         self._push(self.tree)
         if self.seconds_between != NEVER:
@@ -201,6 +203,7 @@ class Edits:
             retries=dice.choice((0, 2, 10)),
             backoff_s=dice.choice((1, 10)),
             parallelism=dice.choice((None, None, 1, 3)),
+            walltime_s=dice.choice(self.walltimes),
         )
 
     def _changed(self, sweep: Sweep) -> Sweep:
@@ -225,7 +228,7 @@ class Edits:
             replace(sweep, parallelism=dice.choice((None, 1, 2, 5))),
             replace(sweep, max_failures=dice.choice((None, 1, "50%"))),
             replace(sweep, retries=dice.choice((0, 1, 5)), uncounted=dice.choice(((), ("Lost",), ("UserError",)))),
-            replace(sweep, walltime_s=dice.choice((None, 2, 60))),
+            replace(sweep, walltime_s=dice.choice((2, 60, *self.walltimes))),
             replace(sweep, gpus=dice.choice((0, 1, 2))),
             replace(sweep, priority=dice.choice((-1, 0, 5))),
             replace(sweep, sources=dice.choice(((), ("local",), tuple(sorted(self.world.far_sides))))),

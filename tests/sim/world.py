@@ -8,12 +8,15 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.core.errors import AlreadyRunning
 from reconciler.core.model import SourceName
 from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
 from tests.sim import calls, disk
+from tests.sim.cluster_jobs import PBS, SLURM
+from tests.sim.cluster_side import ClusterSide
 from tests.sim.daemon import Daemon
 from tests.sim.desire import Lawyer
 from tests.sim.disk import State
@@ -29,13 +32,16 @@ from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
 
 EPOCH = 1.7e9
+KINDS = ("process",) * 6 + ("slurm", "pbs", "process slurm", "process pbs", "slurm pbs", "process slurm pbs")
+MANNERS = {"slurm": (SLURM,), "pbs": (PBS, PBS, replace(PBS, accounting=True, shown_s=600.0))}  # the last: with history
 PRUNE_MAX = 5
 
 
 class World:
     """Everything there is."""
 
-    def __init__(self, seed: int, *, verbose: bool = False) -> None:
+    def __init__(self, seed: int, *, verbose: bool = False, kinds: str = "") -> None:
+        """kinds: which sources there are, from "process slurm pbs"; "": the seed draws them."""
         self.seed = seed
         self.dice = random.Random(seed)
         self.loop = SimLoop(random.Random(self.dice.getrandbits(64)))
@@ -55,7 +61,7 @@ class World:
         self.states: list[State] = []
         self.home = self.machine("home")
         self.far_sides: dict[str, FarSide] = {}
-        self._make_sources()
+        self._make_sources((kinds or self.dice.choice(KINDS)).split())
         self.edits = Edits(self)
         self.remote = self.edits.server
         slots = sum(side.config.slots for side in self.far_sides.values())
@@ -66,11 +72,15 @@ class World:
 
     # -- making
 
-    def _make_sources(self) -> None:
+    def _make_sources(self, kinds: list[str]) -> None:
         dice = self.dice
-        self.add_process("local", self.home, slots=dice.choice((1, 3, 8)), local=True)
-        for name in ("box", "hut")[: dice.choice((0, 1, 1, 2))]:
-            self.add_process(name, self.machine(name), slots=dice.choice((1, 2, 5)), local=False)
+        if "process" in kinds:
+            self.add_process("local", self.home, slots=dice.choice((1, 3, 8)), local=True)
+            for name in ("box", "hut")[: dice.choice((0, 1, 1, 2))]:
+                self.add_process(name, self.machine(name), slots=dice.choice((1, 2, 5)), local=False)
+        for kind in kinds:
+            if kind in MANNERS:
+                self.far_sides[kind] = ClusterSide(self, kind, dice.choice(MANNERS[kind]))
 
     def count(self) -> int:
         self._count += 1

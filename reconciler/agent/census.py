@@ -2,11 +2,13 @@
 
 import json
 import os
+import time
 from typing import Iterator, List, Optional
 
 from .look import look
 from .place import Place
 from .shapes import PAGE, Json, Object, is_eid
+from .system import uptime_s
 
 MAX_BYTES = 1 << 22  # of specs in one page
 _TOLD = ("sweep", "task", "attempt", "parameters", "cwd", "walltime_s", "gpus", "digest")
@@ -17,6 +19,7 @@ def census(place: Place, after: str) -> Object:
     remains: Object = {}
     unread: List[Json] = []
     room = MAX_BYTES
+    booted_at = time.time() - uptime_s()
     for eid in _eids(place.path + "/attempts", after):
         if len(remains) + len(unread) >= PAGE or room <= 0:
             return {"remains": remains, "unread": unread, "after": after}
@@ -30,7 +33,7 @@ def census(place: Place, after: str) -> Object:
         room -= len(spec or b"")
         remains[eid] = {
             "spec": _spec(spec),
-            "torn": sight.torn,
+            "dead": sight.torn and _is_older(sight.directory + "/claim", booted_at),
             "found": sight.told(),
         }
     return {"remains": remains, "unread": unread, "after": ""}
@@ -43,6 +46,13 @@ def _eids(folder: str, after: str) -> Iterator[str]:
             for name in sorted(os.listdir(folder + "/" + shard)):
                 if is_eid(name) and (shard, name) > (after[-2:], after):
                     yield name
+
+
+def _is_older(path: str, at: float) -> bool:
+    try:
+        return os.stat(path).st_mtime < at
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: str) -> Optional[bytes]:

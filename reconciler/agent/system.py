@@ -67,11 +67,15 @@ def start_ticks(pid: int) -> Optional[int]:
     return int(fields[19])
 
 
+def uptime_s() -> float:
+    """Seconds since the boot."""
+    with open("/proc/uptime", encoding="ascii") as file:
+        return float(file.read().split()[0])
+
+
 def age_s(ticks: int) -> float:
     """Seconds since a process that started at these ticks; wall clock steps do not matter."""
-    with open("/proc/uptime", encoding="ascii") as file:
-        uptime = float(file.read().split()[0])
-    return uptime - ticks / float(os.sysconf("SC_CLK_TCK"))
+    return uptime_s() - ticks / float(os.sysconf("SC_CLK_TCK"))
 
 
 def status_words(status: int) -> str:

@@ -229,6 +229,10 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "OutputTooLarge": Reason("git wrote more than is read of it.", "Keep large things out of the manifest path."),
     "OutsideFolder": Reason("A table lies outside the folder of its manifest.", "Move it beside the manifest."),
+    "OwnerUnknown": Reason(
+        "Attempts lie in a source's root, and nothing tells to whom it belongs.",
+        "Write the instance into the root's file OWNER: the four characters after the g in the attempts' names.",
+    ),
     "OwnersDiffer": Reason(
         "The roots of the sources belong to different instances, and a state is that of one.",
         "Move the roots aside on which nothing ran that counts, or take their sources out of the configuration.",

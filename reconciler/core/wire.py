@@ -225,7 +225,7 @@ class Remains:
 
     found: Found
     spec: SpecRemains | None  # None: it was revoked before it was staged, or the file is torn
-    torn: bool = False  # there is a claim that cannot be read: only a power loss does that
+    dead: bool = False  # its claim is torn, and older than the boot: what had made it went with the power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

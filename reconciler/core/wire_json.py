@@ -161,7 +161,7 @@ def _remains(eid: Eid, value: Json) -> Remains:
         spec = None if left.get("spec") is None else _spec_remains(_object(left.get("spec"), "a spec"))
     except Garbled:
         spec = None
-    return Remains(found=found_from_json(eid, left.get("found")), spec=spec, torn=_flag(left, "torn"))
+    return Remains(found=found_from_json(eid, left.get("found")), spec=spec, dead=_flag(left, "dead"))
 
 
 def _spec_remains(spec: Mapping[str, Json]) -> SpecRemains:

@@ -76,7 +76,7 @@ class Left(NamedTuple):
         record = self.remains.found.exit
         if self.started:
             return 4 if record is None else 5 if record.exit_code == 0 else 3
-        return 2 if self.remains.torn else 1 if self.remains.found.claim is not None else 0
+        return 2 if self.remains.found.torn else 1 if self.remains.found.claim is not None else 0
 
 
 class Past:
@@ -101,7 +101,7 @@ class Past:
     def add(self, left: Left) -> None:
         """Take one in."""
         found = left.remains.found
-        if not (found.staged or found.exit or left.remains.torn):
+        if not (found.staged or found.exit or found.torn):
             return  # a folder, and nothing in it: nobody has come so far as to be remembered
         if not left.eid.startswith(f"g{self.instance}"):
             self.strangers.append(left)

@@ -177,8 +177,8 @@ def recalled(left: Left, intended: Attempt, now: Instant, *, newest: bool) -> At
     found, attempt = left.remains.found, intended
     if found.exit is not None and found.exit.ended_by is Ended.CANCEL:  # by us, as far as can be told
         attempt = replace(attempt, cancel=Reason.CANCELLED, cancel_at=found.exit.ended_at)
-    if left.remains.torn:
-        return lost(attempt, now, "its claim cannot be read: the power failed")
+    if left.remains.dead and not left.scheduled:
+        return lost(attempt, now, "the source was rebooted, and its claim cannot be read")
     known = resolve(attempt, evidence(attempt, found, left.here), now)
     attempt = known if isinstance(known, Attempt) else attempt
     if not newest and not attempt.phase.ended:

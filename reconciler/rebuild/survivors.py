@@ -38,13 +38,26 @@ class Reach:
 
 
 async def owners(sources: Sequence[SourceConfig], reach: Reach) -> dict[SourceName, InstanceId]:
-    """Whose root each source has, or NOBODY. Raises Refused (SourceUnread) when one does not tell."""
+    """Whose root each source has, or NOBODY. Raises Refused (SourceUnread, OwnerUnknown) when one does not tell."""
     found = {}
     for config in sources:
         async with _session(config, NOBODY, reach) as source:
             assert source.state.hello is not None, "it is connected"
             found[config.name] = source.state.hello.owner
+            if found[config.name] == NOBODY:
+                await _refuse_used(source)
     return found
+
+
+async def _refuse_used(source: Source) -> None:
+    """A root without an owner, on which something ran: passed over, that would run again."""
+    async for page in _pages(source):
+        if page.remains or page.unread:
+            raise Refused(
+                "OwnerUnknown",
+                f"attempts lie in the root of {source.config.name} ({source.config.root}), and nothing tells whose",
+                hint="write the instance into its file OWNER: the four characters after the g in the attempts' names",
+            )
 
 
 def one_owner(found: Mapping[SourceName, InstanceId]) -> InstanceId:

@@ -68,6 +68,17 @@ async def test_roots_of_nobody_and_of_several_are_refused(tmp_path: Path, owners
     assert (reason, {}) == (refusal.value.reason, files(lab))
 
 
+async def test_a_root_that_was_used_and_is_nobodys_is_not_passed_over(tmp_path: Path) -> None:
+    lab = RebuildLab(tmp_path, "laptop", "other")
+    lab.commit(s=X)
+    lab.left({"x": 1}, source="other", digest=lab.digest(X))
+    lab.sites["other"].owner = ""
+
+    with pytest.raises(Refused) as refusal:
+        await lab.rebuild()
+    assert ("OwnerUnknown", {}) == (refusal.value.reason, files(lab))
+
+
 async def test_nothing_is_rebuilt_without_a_source_that_does_not_answer(lab: RebuildLab) -> None:
     lab.sites["laptop"].away = True
 

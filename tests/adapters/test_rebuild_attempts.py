@@ -26,7 +26,8 @@ def lab(tmp_path: Path) -> RebuildLab:
         ("3", Phase.FAILED, Phase.FAILED),
         ("running", Phase.RUNNING, Phase.RUNNING),
         ("lost", Phase.LOST, Phase.WAITING),  # it is not counted, and tried again
-        ("torn", Phase.LOST, Phase.WAITING),
+        ("dead", Phase.LOST, Phase.WAITING),
+        ("torn", Phase.QUEUED, Phase.QUEUED),  # nobody can tell whether it has started
         ("cancelled", Phase.CANCELLED, Phase.WAITING),
         ("revoked", Phase.CANCELLED, Phase.WAITING),
         ("staged", Phase.QUEUED, Phase.QUEUED),

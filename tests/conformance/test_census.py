@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from reconciler.core.errors import Refused
@@ -98,11 +100,21 @@ async def test_large_specs_make_smaller_pages(site):
 
 async def test_a_torn_claim_and_a_torn_spec_are_told_as_such(site):
     visit = await site.open()
-    one, other = await visit.run("true"), await visit.run("true")
-    (site.root / "attempts" / one.eid[-2:] / one.eid / "claim").write_text('{"kind": "star')
+    other = await visit.run("true")
+    torn, dead = await visit.run("true"), await visit.run("true")
+    for each in (torn, dead):
+        claim = site.root / "attempts" / each.eid[-2:] / each.eid / "claim"
+        claim.write_text('{"kind": "star')
+    os.utime(claim, (1.0, 1.0))  # before this boot
     (site.root / "attempts" / other.eid[-2:] / other.eid / "spec.json").write_text("")
 
     found, _ = await all_remains(visit)
 
-    assert (True, None) == (found[one.eid].torn, found[one.eid].found.claim)
-    assert (False, None, other.claim) == (found[other.eid].torn, found[other.eid].spec, found[other.eid].found.claim)
+    assert [(True, False), (True, True)] == [
+        (found[each.eid].found.torn, found[each.eid].dead) for each in (torn, dead)
+    ]
+    assert (False, None, other.claim) == (
+        found[other.eid].found.torn,
+        found[other.eid].spec,
+        found[other.eid].found.claim,
+    )

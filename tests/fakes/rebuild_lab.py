@@ -143,7 +143,7 @@ class RebuildLab:
         at: float = T0 - 100,
         **spec: Json,
     ) -> Eid:
-        """An attempt on a source. end: an exit code, or one of staged, running, lost, torn, revoked, cancelled."""
+        """An attempt on a source. end: an exit code, or staged, running, lost, torn, dead, revoked or cancelled."""
         task = identity.task_id(SweepName(sweep), point, replicate)
         eid = identity.eid(OWNER, TaskKey(SweepName(sweep), task), number)
         body: Json = {
@@ -161,7 +161,7 @@ class RebuildLab:
 
     def put(self, source: str, eid: str, spec: Json, end: str = "0", digest: str = "", at: float = T0 - 100) -> None:
         """The remains of one attempt, in the shape in which they travel."""
-        claim = None if end in ("staged", "torn") else _claim(end, digest, at)
+        claim = None if end in ("staged", "torn", "dead") else _claim(end, digest, at)
         record = _record(end, at) if end == "cancelled" or end.isdigit() else None
         found = {
             "staged": spec is not None or claim is not None,
@@ -169,10 +169,11 @@ class RebuildLab:
             "claim": claim,
             "lock": {"running": "held", "staged": "unknown", "revoked": "unknown"}.get(end, "free"),
             "exit": record,
+            "torn": end in ("torn", "dead"),
             "refused": "",
             "directory": f"/r/attempts/{eid}",
         }
-        self.sites[source].remains[eid] = {"spec": spec, "torn": end == "torn", "found": found}
+        self.sites[source].remains[eid] = {"spec": spec, "dead": end == "dead", "found": found}
 
     # -- what comes of it
 

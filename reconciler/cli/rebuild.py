@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ def rebuild(app: App, dry_run: bool, force: bool, output: str) -> int:
     import asyncio
 
     from reconciler import rebuild as rebuilding
+    from reconciler.crashpoints import arm_from_environment
+
+    arm_from_environment(os.environ)
 
     with _progress() as tell:
         work = (

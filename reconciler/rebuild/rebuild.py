@@ -19,6 +19,7 @@ from reconciler.core.errors import StoreError
 from reconciler.core.model import InstanceId, Phase, SourceName, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
+from reconciler.crashpoints import crashpoint
 from reconciler.locks import StateLock
 from reconciler.rebuild.memory import Memory, recollect, remember
 from reconciler.rebuild.past import Past
@@ -51,6 +52,7 @@ async def rebuild(config: Config, reach: Reach, *, force: bool, tell: Tell) -> R
             _refuse_whole(found, one_owner(owned), directory)
         with _folder(directory, WORK) as work:
             done = await _Rebuild(config, reach, owned, tell).make(work, directory / "repository.git", rule=True)
+            crashpoint("rebuild.made")
             kept = put_in_place(work, directory, _stamp(reach))
         return replace(done, found=found, kept=kept)
 

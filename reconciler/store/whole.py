@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reconciler.core.errors import Damaged, StoreError
 from reconciler.core.model import InstanceId, SweepName
+from reconciler.crashpoints import crashpoint
 from reconciler.store import rows
 from reconciler.store.database import FILE, Cell, Database, Row, damaged
 
@@ -117,10 +118,13 @@ def put_in_place(new: Path, directory: Path, stamp: str) -> tuple[Path, ...]:
                 kept.append(aside.with_name(side.name.replace(FILE, aside.name)))
                 side.rename(kept[-1])
             side.unlink(missing_ok=True)  # readers make them, too, and leave them empty
+        crashpoint("rebuild.unlogged")
         if file.exists():
             kept.append(aside)
             _link(file, aside)
+        crashpoint("rebuild.kept")
         (new / FILE).replace(file)
+        crashpoint("rebuild.placed")
         _sync(directory)
     except OSError as error:
         raise StoreError("StateNotWritable", f"{directory}: {error.strerror}", hint="check state.dir") from error

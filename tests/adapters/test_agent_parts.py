@@ -296,6 +296,17 @@ def test_this_interpreter_s_own_start_is_found():
     assert sys.platform == "linux"
 
 
+# ------------------------------------------------------------------------------------------------ what a task sees
+
+
+def test_a_task_does_not_see_what_belongs_to_the_daemon_or_to_a_test_that_kills_it():
+    base = {b"HOME": b"/h", b"NOTIFY_SOCKET": b"/n", b"RECONCILER_CRASH_AT": b"a.b", b"RECONCILER_CRASH_TOKEN": b"/t"}
+
+    seen = launch.environment(base, spec(), launch.Folders("/a", "/a/output", "/c"), "/w")
+
+    assert [b"HOME"] == [name for name in base if name in seen]
+
+
 # ------------------------------------------------------------------------------------------------ worktrees
 
 

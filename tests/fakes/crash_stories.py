@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -175,6 +176,22 @@ def damage(tale: Tale) -> Iterator[Callable[[], bool]]:
     yield lambda: tale.stands("plain", succeeded=2)
 
 
+def loss(tale: Tale) -> Iterator[Callable[[], bool]]:
+    """The state is garbled, and made anew."""
+    world = tale.world
+    tale.plain = [1, 2]
+    tale.push()
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=2)
+    world.end(signal.SIGKILL)
+    for name in ("state.db", "state.db-wal"):
+        with (world.state / name).open("r+b") as file:
+            file.write(b"garbled" * 100)
+    world.rebuild()
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=2)
+
+
 def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
     """One more commit: nothing runs for ever, and there is something new to do."""
     world = tale.world
@@ -192,6 +209,7 @@ def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
 AFTER: Mapping[str, tuple[str, Story]] = {
     "leftovers.": ("task.launched", orphans),
     "mirror.discarded": ("", damage),
+    "rebuild.": ("", loss),
     "restage.": ("attempt.staged", life),
     "revoke.": ("store.intend.committed", crowd),
     "store.abandon.": ("repository.prepared", life),

@@ -115,24 +115,39 @@ class CrashWorld:
 
     # -- the daemon
 
-    def start(self) -> None:
+    def start(self, command: str = "run") -> None:
         environment = {**os.environ, MARK: str(self.folder)}
         if self.passed < len(self.points):
             environment["RECONCILER_CRASH_AT"] = self.points[self.passed]
             environment["RECONCILER_CRASH_TOKEN"] = str(self._token)
-        words = ("--config", str(self.folder / "reconciler.yaml"), "run")
+        words = ("--config", str(self.folder / "reconciler.yaml"), command)
         self._pid = self._zygote.start(
             words, environment=environment, folder=self.folder, log=self.folder / "daemon.log"
         )
+
+    def rebuild(self) -> None:
+        """Make the state anew, and again when that is killed, unless it had come to its end."""
+        self._forget_reader()
+        self.start("rebuild")
+        code = self._ended()
+        if code == -signal.SIGKILL:
+            self.passed += 1
+            self.start("rebuild")
+            code = self._ended()
+        if code and not (self.passed and "StateIsWhole" in self._said()):
+            raise NeverTrueError(f"it was not rebuilt:\n{self._said()}")
 
     def end(self, number: signal.Signals) -> int:
         """End the daemon; returns its exit code."""
         assert self._pid > 0
         os.kill(self._pid, number)
+        return self._ended()
+
+    def _ended(self) -> int:
         deadline = time.monotonic() + PATIENCE_S
         while (code := self._zygote.ended(self._pid)) is None:
             if time.monotonic() > deadline:
-                raise NeverTrueError("the daemon did not end")
+                raise NeverTrueError(f"it does not end:\n{self._said()}")
             time.sleep(0.01)
         self._pid = 0
         return code
@@ -176,10 +191,12 @@ class CrashWorld:
         deadline = time.monotonic() + PATIENCE_S
         while not what():
             if time.monotonic() > deadline:
-                said = text_of(self.folder / "daemon.log")[-3000:]
-                raise NeverTrueError(f"never came true: {self.sweeps()}\n{said}")
+                raise NeverTrueError(f"never came true: {self.sweeps()}\n{self._said()}")
             self.tend()
             time.sleep(LOOK_EVERY_S)
+
+    def _said(self) -> str:
+        return text_of(self.folder / "daemon.log")[-3000:]
 
     def ask(self, verb: requests.Verb, **arguments: Any) -> None:
         """Leave a request."""
@@ -214,6 +231,11 @@ class CrashWorld:
             for (_, phase), count in counts.items():
                 found[str(sweep.name)][phase.value] += count
         return found
+
+    def _forget_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def lines(self, kind: str) -> list[tuple[str, ...]]:
         """(sweep, task, attempt, n) of each line of the tasks' log that begins with this word."""
@@ -253,8 +275,7 @@ class CrashWorld:
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 self.end(signal.SIGKILL)
-        if self._reader is not None:
-            self._reader.close()
+        self._forget_reader()
         self.processes.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

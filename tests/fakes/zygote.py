@@ -20,9 +20,11 @@ from typing import Any, NoReturn
 PRELOADED = (
     "anyio._backends._asyncio",
     "reconciler.cli.__main__",
+    "reconciler.cli.rebuild",
     "reconciler.cli.serve",
     "reconciler.config",
     "reconciler.daemon",
+    "reconciler.rebuild",
 )
 
 

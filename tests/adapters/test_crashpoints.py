@@ -60,6 +60,7 @@ def test_a_number_chooses_the_passing(tmp_path):
 
 def test_a_transaction_has_a_point_before_between_and_after(tmp_path, passed):
     Store.create(tmp_path, instance=InstanceId("aaaa"), at=0.0).close()
+    passed = [name for name in passed if name != "store.migrated"]
 
     assert ["store.create.begun", "store.create.written", "store.create.committed"] == passed
 

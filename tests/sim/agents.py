@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import inspect
 from collections.abc import Callable, Generator
 from functools import lru_cache
 from pathlib import Path
@@ -27,12 +28,13 @@ class Box:
 
     def __init__(self) -> None:
         self._modules: dict[str, ModuleType] = {}
+        self.itself = self
         self._builtins = {**vars(builtins), "__import__": self._import, "open": calls.open_text}
 
     def __getattr__(self, name: str) -> ModuleType:
         if name not in self._modules:
             module = ModuleType(f"simulated.agent.{name}")
-            module.__dict__["__builtins__"] = self._builtins
+            module.__dict__.update(__builtins__=self._builtins, _awaited=waits.awaited, _preempted=waits.preempted)
             self._modules[name] = module
             try:
                 exec(_code(name), module.__dict__)
@@ -44,15 +46,28 @@ class Box:
 
     def _import(self, name: str, globals_: Any = None, locals_: Any = None, listed: Any = (), level: int = 0) -> Any:
         if level:
-            return getattr(self, name) if name else self
+            importer = globals_["__name__"].rpartition(".")[2]
+            borrowed = waiting.BORROWED.get((importer, name))
+            return _Both(getattr(self, borrowed), getattr(self, name)) if borrowed else getattr(self, name or "itself")
         if name == "os" and globals_["__name__"] == "simulated.agent.shim":
             return system.SHIM_OS
         return system.MODULES.get(name) or builtins.__import__(name, globals_, locals_, listed, level)
 
 
+class _Both:
+    """What one of two modules has that waits, and all else of the other."""
+
+    def __init__(self, stepwise: ModuleType, plain: ModuleType) -> None:
+        self._modules = stepwise, plain
+
+    def __getattr__(self, name: str) -> Any:
+        stepwise, plain = self._modules
+        return getattr(stepwise if inspect.isgeneratorfunction(getattr(stepwise, name)) else plain, name)
+
+
 @lru_cache(maxsize=64)
 def _code(name: str) -> CodeType:
-    return waiting.compiled(name, (FOLDER / f"{name}.py").read_text())
+    return waiting.compiled(name, (FOLDER / f"{waiting.STEPWISE.get(name, name)}.py").read_text())
 
 
 @lru_cache(maxsize=1)

@@ -50,9 +50,8 @@ class Edits:
         self.healed = False
         self.seconds_between = dice.choice((NEVER, 300.0, 90.0, 25.0))
         self.server.flaky = dice.choice((0.0, 0.0, 0.1, 0.4))
-        self.size = dice.choice((2, 5, 12))
-        scheduled = any(side.config.scheduler != "process" for side in world.far_sides.values())
-        self.walltimes = (60, 600, 600, None) if scheduled else (None,)  # what ends it where there is no record
+        self.size = dice.choice((5, 12, 25) if world.scheduled else (2, 5, 12))
+        self.walltimes = (60, 600, 600, None) if world.scheduled else (None,)  # what ends it where there is no record
         self.tree = Tree({f"sweeps.d/{name}.json": _file(self._new(name)) for name in NAMES[: dice.randint(1, 4)]})
         self._push(self.tree)
         if self.seconds_between != NEVER:

@@ -52,6 +52,8 @@ class Proc(Process):
         self.stranger = False
         self.heard: Callable[[int], None] | None = None
         self.child_ended: Callable[[], None] | None = None
+        self.stall_in = -1  # statements until it is stopped for a while; below 0: it is not
+        self.restless = 0.0  # the chance to lose its turn before a statement
         self.calls_left = -1  # until something happens in the middle of a step; below 0: nothing will
         self.stir: Callable[[], None] = _nobody
         self.pending: list[int] = []  # signals kept until they are waited for
@@ -127,6 +129,7 @@ class Machine:
         self.kernel = Process(loop, f"{name} kernel")
         self.broken: Callable[[str], None] = lambda told: None
         self.made: Callable[[Proc], None] = lambda proc: None
+        self.stall: Callable[[Proc], None] = lambda proc: None
         self.at_crashpoint: Callable[[str, Proc], None] = lambda name, proc: None
         self.errand_s: Callable[[], float] = lambda: 0.05
         self.cannot_fork: Callable[[], bool] = lambda: False

@@ -64,6 +64,7 @@ class ProcessSide:
         self.healed = False
         machine.at_crashpoint = self._at_crashpoint
         machine.made = self._made
+        machine.stall = self._stall
         machine.errand_s = lambda: self.dice.expovariate(2.0)
 
     def dialect(self) -> ProcessDialect:
@@ -170,10 +171,23 @@ class ProcessSide:
             proc.interrupted = lambda: self._die(proc)
         elif self.restless and self.dice.random() < self.restless:
             self._interrupt_later(proc)
+        if self.restless and self.dice.random() < 0.3:
+            proc.restless = 0.1
+        if self.restless and self.dice.random() < 0.1:
+            proc.stall_in = self.dice.randrange(CALLS)
 
     def _die(self, proc: Proc) -> None:
         self.world.count_fault(f"{proc.kind}-killed-in-call")
         proc.end(KILL)
+
+    def _stall(self, proc: Proc) -> None:
+        """Stopped between two statements, as on a very busy machine; it goes on where it was."""
+        if not self.healed:
+            self.world.count_fault(f"{proc.kind}-stalled")
+            proc.pause()
+            self.machine.later(self._a_while(), proc.wake)
+            if self.dice.random() < 0.5:
+                proc.stall_in = self.dice.randrange(CALLS)
 
     def _interrupt_later(self, proc: Proc) -> None:
         proc.calls_left = self.dice.randrange(1, CALLS)

@@ -6,7 +6,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Generator
-from types import SimpleNamespace
+from types import GeneratorType, SimpleNamespace
 from typing import Any
 
 from tests.sim.calls import Cell, caller, opened_by, read
@@ -17,6 +17,25 @@ from tests.sim.proc_calls import waitpid
 
 class Exited(BaseException):
     """A process has called _exit: nothing after that is run."""
+
+
+def awaited(value: Any) -> Generator[Any, None, Any]:
+    """The result of what may be a generator."""
+    if isinstance(value, GeneratorType):
+        value = yield from value
+    return value
+
+
+def preempted() -> bool:
+    """Whether the process loses its turn here. It may also be stopped here, for a while (`Proc.stall_in`)."""
+    proc = Cell.loop.current
+    assert isinstance(proc, Proc)
+    if proc.stall_in >= 0:
+        proc.stall_in -= 1
+        if proc.stall_in < 0:
+            proc.machine.stall(proc)
+            return True
+    return proc.restless > 0 and proc.machine.dice.random() < proc.restless
 
 
 class Poll:

@@ -11,6 +11,7 @@ Two shims of one attempt do not disturb each other: what they share has the same
 else carries the nonce, and the claim has one winner. The loser exits 97.
 """
 
+import errno
 import fcntl
 import gc
 import json
@@ -25,14 +26,15 @@ from . import launch, pipes, supervise, system
 from .crash import crashpoint
 from .look import lock_state
 from .pipes import MAX_PIECE, RING_FD
-from .place import Root, make_folder, win
+from .place import Root, make_folder, win, write_all
 from .shapes import LockId, Object, Order, order_of
 
 LOST = 97
 UNABLE = 98
 BROKEN = 70
 
-RECORD_BYTES = 1024
+RECORD_BYTES = 4096  # no record is longer, whatever its words are; a block of the disk is not shorter
+RECORD_PAUSES_S = (0.05, 0.2, 1.0, 5.0, 30.0)  # before the record is tried again: the work of weeks may hang on it
 RING_PATIENCE_S = 1.0
 
 
@@ -130,7 +132,7 @@ class Shim:
         crashpoint("attempt.staged")
         self._stage("params.json", self.spec.parameters)
         self.record_fd = os.open(self.record_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(self.record_fd, b" " * RECORD_BYTES)
+        write_all(self.record_fd, b" " * RECORD_BYTES)
         crashpoint("record.reserved")
         self._redirect()
         self.lock_fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -218,16 +220,32 @@ class Shim:
             )  # nothing was kept there; once the record tells the end it is the next one's
         except OSError:
             pass
-        os.pwrite(self.record_fd, data.ljust(RECORD_BYTES), 0)
-        crashpoint("record.written")
         path = self.directory + "/exit.json"
-        os.rename(self.record_path, path)
-        crashpoint("record.renamed")
+        pauses = list(RECORD_PAUSES_S)
+        while True:
+            try:
+                self._put(data.ljust(RECORD_BYTES), path)
+                break
+            except OSError:
+                if not pauses:
+                    raise
+                signal.sigtimedwait(supervise.AWAITED, pauses.pop(0))
         try:
             os.link(path, "%s/%s" % (self.root.outbox, self.spec.eid))
         except OSError:  # a full disk, or it is there: only a hint
             pass
         crashpoint("record.hinted")
+
+    def _put(self, data: bytes, path: str) -> None:
+        """Into the reserved bytes, and under its name; into a new file if the task has removed them."""
+        if os.pwrite(self.record_fd, data, 0) != len(data):
+            raise OSError(errno.EIO, "only a part was written", self.record_path)
+        crashpoint("record.written")
+        if not os.path.exists(self.record_path):
+            make_folder(self.directory)
+            _create(self.record_path, data)
+        os.rename(self.record_path, path)
+        crashpoint("record.renamed")
 
     def _release(self) -> None:
         """Let go of everything of the attempt; its lock is free now, unless something of it is still alive."""
@@ -293,7 +311,6 @@ def _let_go(orders: int) -> None:
 def _create(path: str, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        while data:
-            data = data[os.write(fd, data) :]
+        write_all(fd, data)
     finally:
         os.close(fd)

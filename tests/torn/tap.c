@@ -69,8 +69,11 @@ static void become(const char *roles)
     }
 }
 
-__attribute__((constructor)) static void begin(void)
+/* At the start of each program; again in a fork that has changed its environment. */
+__attribute__((constructor)) void tap_begin(void)
 {
+    table = NULL;
+    role = -1;
     const char *folder = getenv("TAP_BELOW"), *roles = getenv("TAP_ROLES"), *shared = getenv("TAP_TABLE");
     const char *log = getenv("TAP_NOTES"), *other = getenv("TAP_BOOT");
     if (!folder || !roles || !shared)

@@ -127,6 +127,18 @@ async def test_a_task_that_writes_a_file_of_our_name_harms_no_other(tmp_path: Pa
         await session.aclose()
 
 
+@pytest.mark.parametrize("script", ["rm -rf *", "rm -rf .exit.*", 'rm -rf "$PWD"'], ids=["all", "hidden", "folder"])
+async def test_a_task_that_removes_what_lies_in_its_folder_still_has_an_end(tmp_path: Path, script: str) -> None:
+    session = await session_in(tmp_path / "root")
+    rude = replace(spec_of("slow", tmp_path / "log"), argv=("/bin/sh", "-c", f"{script}; exit 5"))
+    try:
+        submit = ProcessDialect().submit([rude])
+        submit.parse(await session.ask(submit.request))
+        assert 5 == await exit_code(session, rude.eid)
+    finally:
+        await session.aclose()
+
+
 @pytest.mark.parametrize(
     "text", [b"", bytes(100), b'{"daemon"', b"[]", b"7"], ids=["empty", "zeros", "half", "list", "7"]
 )

@@ -275,8 +275,26 @@ def isfile(path: Any) -> bool:
     return inode is not None and inode.kind == FILE
 
 
+class _Written(io.StringIO):
+    """A text that is written when it is closed."""
+
+    def __init__(self, path: Any) -> None:
+        super().__init__()
+        self._fd = open_fd(path, real_os.O_WRONLY | real_os.O_CREAT | real_os.O_TRUNC)
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                write(self._fd, self.getvalue().encode())
+            finally:
+                super().close()
+                close(self._fd)
+
+
 def open_text(path: Any, mode: str = "r", **_: Any) -> io.IOBase:
-    """The builtin, as the agent uses it: to read a text."""
+    """The builtin, as the agent uses it: to read a text, or to write one."""
+    if mode == "w":
+        return _Written(path)
     assert mode == "r"
     fd = open_fd(path, real_os.O_RDONLY)
     opened = caller().fds[fd]

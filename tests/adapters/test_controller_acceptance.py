@@ -138,6 +138,21 @@ async def test_while_a_mass_removal_waits_what_another_commit_removes_waits_with
     assert (3, 2) == (lab.desired("s"), lab.desired("t"))
 
 
+async def test_what_is_removed_joins_what_waits_though_that_is_no_mass_removal_any_more(lab: Lab) -> None:
+    lab.restart(prune_max_tasks=1)
+    lab.commit(s="{x: [1, 2, 3]}", t="{x: [1, 2]}")
+    await lab.acceptance.run()
+    lab.start_all("s")
+    lab.commit(s="{x: [1]}")
+    await lab.acceptance.run()
+    lab.end_all("s")
+
+    lab.commit(t="{x: [1]}")
+    await lab.acceptance.run()
+
+    assert (3, 2) == (lab.desired("s"), lab.desired("t"))
+
+
 async def test_what_a_rewritten_history_removed_counts_with_what_the_next_commit_removes(lab: Lab) -> None:
     names = ("a", "b", "c", "d", "e")
     lab.commit()

@@ -126,7 +126,8 @@ def rewritten(file: Path, sql: str) -> None:
         pytest.param("UPDATE tasks SET scale = '{'", id="JSON that is none"),
         pytest.param("DROP TABLE points", id="a table that is gone"),
         pytest.param(
-            "UPDATE sqlite_schema SET sql = CAST(x'ff' AS TEXT) WHERE name = 'tasks'", id="an unreadable name"
+            "UPDATE sqlite_schema SET name = CAST(x'ff' AS TEXT), sql = '' WHERE name = 'tasks'",
+            id="an unreadable name",
         ),
     ],
 )

@@ -118,4 +118,64 @@ MUTANTS = (
         ),
         bug="review: after a state was put back, an attempt whose job was lost stayed open for ever",
     ),
+    Mutant(
+        name="half-a-mass-removal",
+        guard="what a pass removes is judged together with what waits already",
+        edits=(
+            Edit(
+                "reconciler/controller/acceptance.py",
+                "            + sum(map(self._store.held_back, beside)),\n",
+                "            + 0,\n",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_controller_acceptance.py::"
+            "test_what_an_interrupted_mass_removal_left_waiting_is_judged_with_the_rest_of_it"
+        ),
+        bug="state machine of edits and kills: a crash in the middle of a mass removal let its second half through",
+    ),
+    Mutant(
+        name="torn-claim-is-no-claim",
+        guard="a claim that cannot be understood may be one: nobody starts, and somebody is told",
+        edits=(Edit("reconciler/core/resolve.py", "    if ClaimTorn() in facts.signs:\n", "    if False:\n"),),
+        caught_by=suite("core/test_resolve.py::test_a_queued_attempt"),
+        bug="crash images: an attempt whose claim was torn was sent again and again, without a pause or a word",
+    ),
+    Mutant(
+        name="whatever-lies-there-is-a-record",
+        guard="what lies in place of a record is judged where it is read",
+        edits=(
+            Edit(
+                "reconciler/agent/look.py",
+                '        return record_of(read_json(directory + "/exit.json"))\n',
+                '        return read_json(directory + "/exit.json")\n',
+            ),
+        ),
+        caught_by=suite("torn/test_garbage.py::test_a_task_that_writes_a_file_of_our_name_harms_no_other"),
+        shows="Garbled",
+        bug="crash images: one odd file in an attempt's folder stopped its whole source for ever",
+    ),
+    Mutant(
+        name="abandoned-worktrees-pile-up",
+        guard="what killed makers of worktrees have left is thrown away",
+        edits=(Edit("reconciler/agent/side.py", "if MAKING in entry.name and now", "if False and now"),),
+        caught_by=suite(
+            "adapters/test_agent_parts.py::test_a_worktree_that_nobody_makes_any_more_is_thrown_away_and_nothing_else"
+        ),
+        bug="real kills at crash points: half a worktree lay on the source for ever",
+    ),
+    Mutant(
+        name="damage-in-unreadable-words",
+        guard="whatever is wrong with the state is told as damage, with advice",
+        edits=(
+            Edit(
+                "reconciler/store/database.py",
+                "except UnicodeDecodeError as error:  # SQLite names in",
+                "except ZeroDivisionError as error:  # SQLite names in",
+            ),
+        ),
+        caught_by=suite("adapters/test_store_file.py::test_whatever_cannot_have_been_written_is_told_as_damage"),
+        shows="UnicodeDecodeError",
+        bug="a state garbled at random: every command ended with a traceback",
+    ),
 )

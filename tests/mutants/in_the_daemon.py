@@ -117,10 +117,10 @@ REPOSITORY = (
     Mutant(
         name="removed-beside-what-waits",
         guard="while removals wait, what else is removed waits with them",
-        edits=(Edit(ACCEPTANCE, 'waiting = known.blocked if self._frozen_beside(prepared) else ""', 'waiting = ""'),),
+        edits=(Edit(ACCEPTANCE, 'waiting = known.blocked if beside else ""', 'waiting = ""'),),
         caught_by=suite(
             "adapters/test_controller_acceptance.py::"
-            "test_while_a_mass_removal_waits_what_another_commit_removes_waits_with_it"
+            "test_what_is_removed_joins_what_waits_though_that_is_no_mass_removal_any_more"
         ),
         bug="while a mass removal waited, the next commit's removals were carried out at once",
     ),

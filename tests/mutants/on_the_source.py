@@ -123,12 +123,11 @@ LOCK = (
             Edit(
                 f"{AGENT}/look.py",
                 '    claim = read_claim(directory)\n    lock = "unknown"\n',
-                '    claim = read_claim(directory)\n    record = read_json(directory + "/exit.json")\n'
-                '    lock = "unknown"\n',
+                '    claim = read_claim(directory)\n    record = read_record(directory)\n    lock = "unknown"\n',
             ),
             Edit(
                 f"{AGENT}/look.py",
-                '        lock = lock_state(claim.lock)\n    record = read_json(directory + "/exit.json")\n',
+                "        lock = lock_state(claim.lock)\n    record = read_record(directory)\n",
                 "        lock = lock_state(claim.lock)\n",
             ),
         ),
@@ -260,7 +259,7 @@ ENDS = (
     Mutant(
         name="record-without-room",
         guard="the room for the record is taken before the claim",
-        edits=(Edit(f"{AGENT}/shim.py", '        os.write(self.record_fd, b" " * RECORD_BYTES)\n', ""),),
+        edits=(Edit(f"{AGENT}/shim.py", '        write_all(self.record_fd, b" " * RECORD_BYTES)\n', ""),),
         caught_by=suite("conformance/test_room.py::test_a_disk_that_fills_up_during_a_task_does_not_lose_its_end"),
         hangs=True,
     ),

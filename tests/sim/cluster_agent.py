@@ -166,6 +166,7 @@ class Agent(Process):
         """Of several starts the one that has won the claim, if it is among them."""
         if not entries:
             return None
+        self.side.world.happened["accounted"] += 1
         chosen = entries[-1]
         for entry in entries:
             if claim is not None and (f"{entry.array}_{entry.index}", entry.restarts) == (claim.job, claim.restarts):
@@ -258,9 +259,10 @@ class Agent(Process):
         for eid in eids:
             await self._step()
             try:
-                self.root.claim(eid, Claim(kind=ClaimKind.REVOKED, at=self.side.wall(), home=self.home))
+                won = self.root.claim(eid, Claim(kind=ClaimKind.REVOKED, at=self.side.wall(), home=self.home))
             except OSError:
                 continue
+            self.side.world.happened["claims-revoked" if won else "revokes-too-late"] += 1
             claim = self.root.folders[eid].claim
             assert claim is not None
             claims[eid] = claim

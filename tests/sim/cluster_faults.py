@@ -142,7 +142,8 @@ class ClusterFaults:
         return self._any(FOR_S) * (0.2 + self.dice.random())
 
     def _chance(self, name: str) -> None:
-        self._for_a_while(self.side.trouble, name, self._any(CHANCES) * (0.2 if name == "fragile" else 1.0))
+        chance = self._any(CHANCES) * (0.2 if name == "fragile" else 1.0)
+        self._for_a_while(self.side.trouble, name, chance, getattr(self.side.usual, name))
 
     def _for_a_while(self, thing: object, name: str, value: object, normal: object = 0.0) -> None:
         """Until then, unless everything was healed before."""

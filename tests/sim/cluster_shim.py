@@ -32,7 +32,7 @@ class Site:
     wall: Callable[[], float]
     later: Callable[[float, Callable[[], None]], object]
     skew_s: dict[str, float]
-    claims_lost: int = 0
+    count: Callable[[str], None]
 
 
 def job_id(element: Element) -> str:
@@ -105,13 +105,13 @@ class Shim:
         try:
             won = site.root.claim(self.eid, claim)
         except OSError:
+            site.count("claims-without-room")
             self._leave(NO_ROOM)
             return
         if won:
             self._after(0.1 * site.dice.random(), self._begin)
         else:
-            site.claims_lost += 1
-            site.oracle.trace("claim-lost", site.name, self.eid)
+            site.count("claims-lost")
             self._leave(CLAIM_LOST)
 
     def _begin(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler import requests
@@ -33,7 +33,7 @@ ASSUMED_AFTER_S = 900.0
 
 @dataclass
 class Trouble:
-    """Chances of what goes wrong, each between 0 and 1."""
+    """Chances of what goes wrong, each between 0 and 1. Some are there all the time, others for a while."""
 
     fragile: float = 0.0  # an agent dies at one of its steps
     request_late: float = 0.0
@@ -43,6 +43,17 @@ class Trouble:
     listing_empty: float = 0.0
     listing_partial: float = 0.0
     odd_states: float = 0.0
+
+
+USUAL = Trouble(
+    fragile=0.01, request_late=0.05, reply_lost=0.05, sbatch_unknown=0.1, listing_fails=0.1, listing_empty=0.05,
+    listing_partial=0.03, odd_states=0.02,
+)  # fmt: skip
+"""What a bad place suffers all the time."""
+
+
+def _usual(dice: random.Random) -> Trouble:
+    return Trouble(**{name: rate * dice.choice((0.0, 0.0, 1.0, 2.0)) for name, rate in asdict(USUAL).items()})
 
 
 class ClusterSide:
@@ -57,8 +68,11 @@ class ClusterSide:
             name=SourceName(name), scheduler=manner.name, slots=slots, root=f"/scratch/me/{name}"
         )
         self.scheduler = Scheduler(manner, nodes, dice, lambda: world.loop.now, self.later)
-        self.root = Root(now=lambda: world.loop.now, dice=dice)
-        self.trouble = Trouble()
+        self.scheduler.show_lag_s = dice.choice((0.0, 0.0, 5.0, 30.0))
+        self.scheduler.account_lag_s = dice.choice((0.0, 1.0, 59.0))
+        self.root = Root(now=lambda: world.loop.now, dice=dice, lag_s=dice.choice((0.0, 0.0, 3.0, 60.0)))
+        self.usual = _usual(dice)
+        self.trouble = replace(self.usual)
         self.weather = Weather(dice, dice.choice((0.005, 0.03, 0.2)), world.happened)
         self.pushes = dice.random() < 0.5
         self.skews = {host: dice.uniform(-60, 60) for host in (*LOGIN_NODES, *(node.name for node in nodes))}
@@ -76,6 +90,7 @@ class ClusterSide:
             wall=self.wall,
             later=self.later,
             skew_s=self.skews,
+            count=world.count_fault,
         )
         self.sessions: list[ClusterSession] = []
         self.ill = ClusterFaults(self)
@@ -95,8 +110,7 @@ class ClusterSide:
 
     def heal(self) -> None:
         self.healed = True
-        for field in fields(self.trouble):
-            setattr(self.trouble, field.name, 0.0)
+        self.trouble = Trouble()
         self.weather.down = self.weather.black_hole = False
         self.weather.slow_s = 0.0
         self.root.full, self.root.lag_s = False, 0.0
@@ -174,6 +188,7 @@ class ClusterSide:
         walltime_s = None if None in walls else float(max(wall for wall in walls if wall is not None))
 
         def submit() -> int:
+            self.world.happened["submissions"] += 1
             return self.scheduler.submit(self.job_name(beid), len(batch.eids), walltime_s, self.script(batch.eids))
 
         if self.dice.random() >= self.trouble.sbatch_unknown:

@@ -75,7 +75,7 @@ def run_seed(seed: int, *, verbose: bool = False) -> Result:
 
 def _lived(world: World) -> tuple[str, ...]:
     try:
-        world.run(steps=world.dice.randint(*SAFETY_STEPS), until_s=SAFETY_S)
+        world.run(steps=world.dice.randint(*SAFETY_STEPS) * (3 if world.scheduled else 1), until_s=SAFETY_S)
         if not world.oracle.violations and not world.defects:
             Judge(world).converge()
     except Exception:  # noqa: BLE001 - a fault of the simulator itself is a failure, too

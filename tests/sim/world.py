@@ -22,11 +22,11 @@ from tests.sim.desire import Lawyer
 from tests.sim.disk import State
 from tests.sim.edits import Edits
 from tests.sim.farside import FarSide
-from tests.sim.fate import Disk, Fate
+from tests.sim.fate import NEVER, Disk, Fate
 from tests.sim.git import History
 from tests.sim.loop import Process, SimLoop
 from tests.sim.machine import Machine
-from tests.sim.manifests import remember_parsing
+from tests.sim.manifests import parsed_once
 from tests.sim.oracle import Oracle, Recorded
 from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
@@ -50,6 +50,7 @@ class World:
             self.oracle.told = print
         self.programs = Programs(random.Random(self.dice.getrandbits(64)), _habits(self.dice))
         self.oracle.begin = self.programs.begin
+        self.oracle.overdue = self._overdue
         self.history = History()
         self.happened: Counter[str] = Counter()
         self.daemon_steps = 0
@@ -67,6 +68,8 @@ class World:
         slots = sum(side.config.slots for side in self.far_sides.values())
         self.oracle.lawyer = Lawyer(self.history, prune_max=PRUNE_MAX, slack=slots)
         self.fate = Fate(self)
+        if self.scheduled:  # what takes minutes to be believed needs daemons that live as long
+            self.fate.steps_between_kills = self.dice.choice((NEVER, 5000.0, 2000.0, 1000.0, 400.0, 100.0))
         self.rule(State(self.new_folder(), self.oracle))
         self.start_daemon()
 
@@ -81,6 +84,11 @@ class World:
         for kind in kinds:
             if kind in MANNERS:
                 self.far_sides[kind] = ClusterSide(self, kind, dice.choice(MANNERS[kind]))
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any of its sources has a scheduler: then everything takes longer."""
+        return any(side.config.scheduler != "process" for side in self.far_sides.values())
 
     def count(self) -> int:
         self._count += 1
@@ -111,6 +119,16 @@ class World:
             results_dir="/results",
             prune_max_tasks=PRUNE_MAX,
         )
+
+    def _overdue(self, eid: str) -> bool:
+        """Whether its walltime, by any manifest that ever was, is over."""
+        truth = self.oracle.truths[eid]
+        walltimes = [
+            sweep.walltime_s
+            for change in self.history.changes.values()
+            if (sweep := change.tree.sweeps.get(truth.task[0])) is not None and sweep.walltime_s is not None
+        ]
+        return any(self.loop.now - truth.began_at > walltime_s - 1 for walltime_s in walltimes)
 
     # -- daemons
 
@@ -173,8 +191,7 @@ class World:
     def entered(self) -> Iterator[None]:
         """Code that runs now runs in this world."""
         calls.Cell.loop = self.loop
-        remember_parsing()
-        with self.loop.entered(), disk.gated(self._disk), _listening(self):
+        with self.loop.entered(), disk.gated(self._disk), parsed_once(), _listening(self):
             yield
 
     def _disk(self) -> tuple[State, Process] | None:

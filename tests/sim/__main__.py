@@ -56,7 +56,7 @@ def _parsed() -> argparse.Namespace:
 
 def _one(seed: int, *, verbose: bool) -> int:
     result = run.run_seed(seed, verbose=verbose)
-    _tell(result)
+    tell(result)
     verdict = "ok" if result.ok else "VIOLATED"
     say(f"seed {seed}: {verdict}, {result.steps} steps, {result.virtual_s:.0f} s, trace {result.hash}")
     return 0 if result.ok else 1
@@ -76,7 +76,7 @@ def _many(arguments: argparse.Namespace) -> int:
             steps += result.steps
             progress.update(bar, advance=1 if arguments.steps is None else result.steps)
             if not result.ok:
-                _tell(result)
+                tell(result)
             failures = sum(not each.ok for each in results)
             if steps >= limit or failures >= (1 if arguments.first else FAILURES_MAX):
                 break
@@ -87,7 +87,7 @@ def _many(arguments: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
-def _tell(result: Result) -> None:
+def tell(result: Result) -> None:
     """Each failure with its seed, its commit, and one command that replays it."""
     if result.ok:
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -110,25 +111,36 @@ class Tree:
         return all(sweep is not None or '"name"' in text for text, sweep in self.files.values())
 
 
-def remember_parsing() -> None:
+@contextlib.contextmanager
+def parsed_once() -> Iterator[None]:
     """A text is parsed once in this interpreter, by the production parser, however often daemons start."""
-    load = lru_cache(maxsize=65536)(
-        lambda text, file, max_tasks: load_all(text, file=file, read=_no_table, max_tasks=max_tasks)
-    )
-    reconciler.controller.survey.load_all = lambda text, *, file, read, max_tasks: load(text, file, max_tasks)  # type: ignore[assignment]
-    known: dict[str, Any] = {}
+    survey, catalog = reconciler.controller.survey, reconciler.catalog
+    before = survey.load_all, catalog.from_document
+    survey.load_all = _load  # type: ignore[assignment]
+    catalog.from_document = _from_document
+    try:
+        yield
+    finally:
+        survey.load_all, catalog.from_document = before
 
-    def remembered(document: Any) -> Any:
-        text = json.dumps(document)
-        if text not in known:
-            known[text] = from_document(document)
-        return known[text]
 
-    reconciler.catalog.from_document = remembered  # type: ignore[assignment]
+def _load(text: bytes, *, file: str, read: Callable[[str], bytes], max_tasks: int) -> Any:
+    return _loaded(text, file, max_tasks)
+
+
+@lru_cache(maxsize=65536)
+def _loaded(text: bytes, file: str, max_tasks: int) -> Any:
+    return load_all(text, file=file, read=_no_table, max_tasks=max_tasks)
+
+
+def _from_document(document: Any) -> Any:
+    return _understood(json.dumps(document))
+
+
+@lru_cache(maxsize=65536)
+def _understood(text: str) -> Any:
+    return from_document(json.loads(text))
 
 
 def _no_table(path: str) -> bytes:
     raise OSError(f"there is no table {path}")
-
-
-Edit = Callable[[Sweep], Sweep]

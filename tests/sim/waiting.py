@@ -1,9 +1,9 @@
 """Makes the agent's code that waits into generators, so that one thread runs as many processes as there are.
 
-Nothing is rewritten by hand: in the functions named here each call of a function that waits becomes a `yield from` of it,
-and the waits themselves (`select`, `sigtimedwait`, reading orders …) are generators of `waits`. Between any two of their
-statements a process may also be stopped for a while, or lose its turn (`waits.preempted`): that is where another agent,
-another shim or a kill comes in.
+Nothing is rewritten by hand: in the functions named here each call of a function that waits becomes a `yield from` of
+it, and the waits themselves (`select`, `sigtimedwait`, reading orders …) are generators of `waits`. Between any two of
+their statements a process may also be stopped for a while, or lose its turn (`waits.preempted`): that is where another
+agent, another shim or a kill comes in.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class _Waits(ast.NodeTransformer):
     def __init__(self, waiting: frozenset[str]) -> None:
         self._waiting = waiting
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 - the name that ast asks for
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return node
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802 - the name that ast asks for
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - the name that ast asks for
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if called not in self._waiting:

@@ -17,6 +17,7 @@ from tests.sim.machine import CONT, KILL, STOP, TERM, Machine, Proc
 if TYPE_CHECKING:
     from tests.sim.world import World
 
+HOME = "/home/me"
 SHORT_S = (0.5, 3.0, 20.0, 90.0)  # how long what ends by itself may last
 CALLS = 120  # about as many calls a shim makes
 
@@ -62,10 +63,29 @@ class ProcessSide:
         self.fragile = 0.0  # the chance that an agent or shim dies at a crash point, or in the middle of its calls
         self.restless = 0.0  # the chance that others run in the middle of its calls
         self.healed = False
+        self._adopt(machine)
+
+    def _adopt(self, machine: Machine) -> None:
         machine.at_crashpoint = self._at_crashpoint
         machine.made = self._made
         machine.stall = self._stall
         machine.errand_s = lambda: self.dice.expovariate(2.0)
+
+    def share_with(self, alias: Machine) -> None:
+        """Another host, which sees the same home over a network file system, sometimes answers in its place."""
+        self._adopt(alias)
+        self.alias = alias
+        self.machine.files.make_folders(HOME)
+        alias.files.root.entries["home"] = self.machine.files.root.entries["home"]
+        self.machine.mounts = alias.mounts = self.machine.mounts + "2 1 0:5 / /home rw - nfs srv:/home rw\n"
+
+    def belong_to_others(self) -> None:
+        """The root is another installation's, with all that lies there."""
+        files, root = self.machine.files, self.config.root
+        files.text(f"{root}/OWNER", "zzzz\n")
+        files.text(f"{root}/attempts/aa/gzzzzaaaaaaaaaa/spec.json", "{}")
+        for inode in files.walk(files.get(root)):
+            inode.stranger = True
 
     def dialect(self) -> ProcessDialect:
         return ProcessDialect()
@@ -114,11 +134,16 @@ class ProcessSide:
         machine.unreadable.clear()
         machine.cannot_fork = lambda: False
         machine.worktree_trouble = lambda: None
-        for proc in machine.living():
-            proc.wake()
+        for each in self._machines():
+            for proc in each.living():
+                proc.wake()
+
+    def _machines(self) -> list[Machine]:
+        return [self.machine] if self.alias is None else [self.machine, self.alias]
 
     def close(self) -> None:
-        self.machine.crash(power=False)
+        for machine in self._machines():
+            machine.crash(power=False)
 
     def settle(self) -> None:
         """Nothing here needs an operator."""

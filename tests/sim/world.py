@@ -108,6 +108,10 @@ class World:
         side = ProcessSide(self, config, machine, local=local)
         side.fragile = self.dice.choice((0.0, 0.0, 0.003, 0.03))
         side.restless = self.dice.choice((0.0, 0.2, 0.7))
+        if not local and self.dice.random() < 0.2:
+            side.share_with(self.machine(f"{name}-alias"))
+        elif not local and self.dice.random() < 0.1:
+            side.belong_to_others()
         self.far_sides[name] = side
 
     def config(self, state: State) -> Config:

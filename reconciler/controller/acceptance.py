@@ -83,7 +83,7 @@ class Acceptance:
             self._interrupted = False
 
     async def _run(self, repin: Collection[SweepName]) -> Pass:
-        known = self._store.repository()
+        known = self._known()
         try:
             head = await self._repository.fetch()
             await self._repository.verify(head.commit)
@@ -91,7 +91,7 @@ class Acceptance:
             self._note_error(known, error)
             raise
         crashpoint("repository.fetched")
-        looked_before, self._looked = self._looked, True
+        looked_before = self._looked
         if looked_before and head.commit == known.accepted and not known.error_reason and not repin:
             return Pass(head=head, news=False, changed=())
         rewritten = known.accepted is not None and not await self._repository.is_descendant(known.accepted, head.commit)
@@ -100,11 +100,19 @@ class Acceptance:
         if not looked_before or head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
             survey = await self._surveyor.survey(AtCommit(self._repository, head.commit))
             changed, blocked = await self._accept(survey, head, known, rewritten, repin)
+        self._looked = True
         crashpoint("repository.accepted")
         self._note_accepted(known, head, rewritten, blocked)
         await self._keep(head)
         crashpoint("repository.kept")
         return Pass(head=head, news=True, changed=changed)
+
+    def _known(self) -> RepositoryRow:
+        """What is known of the repository. Why removals wait is forgotten with the last one: an approval or a thaw may
+        have been cut short before its last word."""
+        known = self._store.repository()
+        waiting = any(sweep.row.frozen for sweep in self._catalog.sweeps())
+        return known if waiting else replace(known, blocked="", rewritten_from=None)
 
     async def _accept(
         self, survey: Survey, head: Head, known: RepositoryRow, rewritten: bool, repin: Collection[SweepName]

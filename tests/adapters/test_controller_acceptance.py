@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from acceptance_lab import AcceptanceLab as Lab
 
+from reconciler import crashpoints
+from reconciler.controller.acceptance import Acceptance
 from reconciler.core.errors import RepositoryError, StoreError
 from reconciler.core.model import SweepName
 
@@ -201,6 +204,46 @@ async def test_a_frozen_removal_can_still_be_approved_after_a_restart(lab: Lab) 
     released = await lab.acceptance.approve()
 
     assert (["a", "b"], 0) == (sorted(released), lab.desired("a") + lab.desired("b"))
+
+
+async def test_an_approval_that_was_cut_short_leaves_no_reason_behind_for_what_waits_later(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1, 2]}")
+    await lab.acceptance.run()
+    lab.commit(a=None, b=None)
+    await lab.acceptance.run()
+
+    def dies(point: str) -> None:
+        if point == "store.repository.begun":
+            raise KeyboardInterrupt
+
+    crashpoints.arm(dies)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            await lab.acceptance.approve()
+    finally:
+        crashpoints.arm(None)
+    lab.restart()
+    lab.commit("--amend", c="{x: [1]}")
+
+    await lab.acceptance.run()
+
+    known = lab.store.repository()
+    assert ("", True) == (known.blocked, known.rewritten_from is not None)
+
+
+async def test_the_first_look_of_a_daemon_is_repeated_until_it_has_come_to_its_end(lab: Lab) -> None:
+    lab.commit(s="{x: [1, 2]}", t="{x: [1, 2]}")
+    strict = replace(lab.config, max_tasks_per_sweep=1)
+    await Acceptance(lab.store, lab.catalog, lab.mirror, strict, lab.clock).run()
+    assert (0, 0) == (lab.desired("s"), lab.desired("t"))
+    lab.restart()
+    lab.store.commits = 1
+    with pytest.raises(StoreError):
+        await lab.acceptance.run()
+
+    await lab.acceptance.run()
+
+    assert (2, 2) == (lab.desired("s"), lab.desired("t"))
 
 
 async def test_a_deleted_sweep_of_which_nothing_is_left_is_forgotten(lab: Lab) -> None:

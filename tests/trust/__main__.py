@@ -106,7 +106,7 @@ def run(stage: Stage) -> Run:
     file = FOLDER / f"{stage.name.replace(' ', '-').replace('/', '-')}.json"
     file.unlink(missing_ok=True)
     began = time.monotonic()
-    print(f"== {stage.name}", flush=True)  # noqa: T201 - a program for people
+    print(f"== {stage.name}", flush=True)  # noqa: T201 - it tells people
     try:
         done = subprocess.run(
             [word.replace("{json}", str(file)) for word in stage.command],
@@ -117,7 +117,7 @@ def run(stage: Stage) -> Run:
         )
         passed = done.returncode == 0
     except subprocess.TimeoutExpired:
-        print(f"{stage.name} took longer than {stage.timeout_s:g} s", flush=True)  # noqa: T201
+        print(f"{stage.name} took longer than {stage.timeout_s:g} s", flush=True)  # noqa: T201 - it tells people
         passed = False
     figures = json.loads(file.read_text()) if file.exists() else {}
     return Run(stage=stage, passed=passed and bool(figures), seconds=time.monotonic() - began, figures=figures)

@@ -15,6 +15,7 @@ from .crash import crashpoint
 AWAITED = (signal.SIGCHLD, signal.SIGTERM)
 CLEARING_S = 10.0  # how long processes that do not die (they hang in the kernel) may delay the record
 PAUSE_S = 0.02
+FOREVER_S = 1e9  # 30 years: the system takes no wait beyond 292
 
 
 class End(NamedTuple):
@@ -58,7 +59,7 @@ def supervise(task: int, walltime_s: Optional[int], grace_s: float) -> End:
 def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usage) -> str:
     """Returns when the task is a zombie: who ended it."""
     by = "itself"
-    deadline = None if walltime_s is None else time.monotonic() + walltime_s
+    deadline = None if walltime_s is None or walltime_s >= FOREVER_S else time.monotonic() + walltime_s
     while True:
         heard = _hear(deadline)
         if _is_zombie(task, usage):

@@ -284,6 +284,14 @@ async def test_asking_again_does_not_lengthen_the_grace_of_a_task_without_a_shim
             await asyncio.sleep(0.2)
 
 
+async def test_a_walltime_of_centuries_is_none(site):
+    visit = await site.open()
+
+    found = await visit.run("true", walltime_s=86_400 * 365 * 1000)
+
+    assert 0 == found.exit.exit_code
+
+
 async def test_the_walltime_of_a_task_without_a_shim_is_kept(site):
     visit = await site.open()
     spec, pid = await orphan(site, visit, walltime_s=1)

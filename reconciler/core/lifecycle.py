@@ -19,6 +19,7 @@ from reconciler.core.model import Attempt, Digest, Instant, Phase, Resources, Ta
 from reconciler.core.spec import Backoff, MaxFailures, RetryAction, RetryPolicy, RetryRule, UpdatePolicy
 
 UNCOUNTED_MAX = 20
+SCALE_MAX = 1e6  # times what the manifest asks for: beyond any machine, and still a number
 ROUNDING = 1e-9  # what binary fractions may be off by: 7 % of 100 is 7, not 6.999…
 RESUME = "Resume"  # the reason of an attempt that ended with exit code 75: it wants to go on in another attempt
 
@@ -154,7 +155,7 @@ def _rule(retry: RetryPolicy, attempt: Attempt) -> RetryRule | None:
 
 
 def _multiplied(scale: Mapping[str, float], by: Mapping[str, float]) -> Mapping[str, float]:
-    return {**scale, **{name: scale.get(name, 1.0) * factor for name, factor in by.items()}}
+    return {**scale, **{name: min(scale.get(name, 1.0) * factor, SCALE_MAX) for name, factor in by.items()}}
 
 
 def _limit(retry: RetryPolicy, name: str) -> int | None:

@@ -121,6 +121,13 @@ def test_settle(before, after, world, expected):
     assert (result.phase.value, result.failures, result.uncounted) == expected
 
 
+def test_what_fails_a_thousand_times_never_asks_for_more_than_a_number_can_be():
+    retry = with_rules(rule(FailureClass.USER_ERROR, count=False, scale={"memory_mib": 1000.0}))
+    before = task(scale={"memory_mib": 1e300})
+
+    assert {"memory_mib": 1e6} == settled(before, FAILED, retry=retry).scale
+
+
 def test_a_new_intent_makes_the_task_its_mirror():
     waiting = task(Phase.WAITING, attempts=1, not_before=5.0, reason="Backoff", source=None, digest=None)
 

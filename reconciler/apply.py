@@ -16,6 +16,7 @@ from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.model import Attempt, Commit, Eid, Instant, Phase, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
+from reconciler.marks import marked
 from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.store import Store
@@ -70,7 +71,7 @@ async def _outcomes(
     A scheduler takes a submission twice if it is told twice, so that each attempt is told it once: whatever happens
     from here on, only evidence tells whether it is there.
     """
-    question = source.dialect.submit(specs)
+    question = marked(source.dialect.submit(specs), source, store)
     if not source.dialect.limits.scheduled:
         return await source.ask(question)
     eids = [spec.eid for spec in specs]

@@ -64,6 +64,11 @@ class Source:
     def state(self) -> SourceState:
         return self._state
 
+    @property
+    def daemon(self) -> str:
+        """A name that no other daemon has, nor this one after a restart."""
+        return self._ruler.daemon
+
     async def connect(self) -> Hello:
         """Open a new session; an earlier one is closed first, so that it cannot be told things any more.
 

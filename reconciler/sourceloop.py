@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler import apply
+from reconciler import apply, marks
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.core.dispatch import Hold
@@ -75,6 +75,7 @@ class SourceLoop:
         self._recorded = asyncio.Event()
         self._to_acknowledge: list[Eid] = []
         self._settled = False  # this session has looked at everything that was open
+        self.judged = False  # it was reached, or could not be, since this daemon began
         self._asked: dict[Eid, float] = {}
         self._audited: deque[Eid] = deque()
         self._unresolved: dict[Eid, SweepName] = {}
@@ -165,9 +166,12 @@ class SourceLoop:
             self._clock_there = hello.clock - self._clock.elapsed()
             crashpoint("source.connected")
             log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
+            if marks.is_older(self._store, self.source, hello.mark):
+                names = await marks.write_down_names(self.source, self._store)
+                log.warning("the state is older than its source", extra={"source": self.name, "names": names})
             await self._look_at([attempt.eid for attempt in self._store.open_attempts(self.name)])
             crashpoint("source.looked")
-            self._settled = True
+            self._settled = self.judged = True
             self._changed(frozenset())
             await self._serve()
         except Damaged:  # with such a state nobody may go on
@@ -181,6 +185,7 @@ class SourceLoop:
             log.exception("source lost by a defect: please report it", extra={"source": self.name})
         finally:
             self._settled = False
+            self.judged = True
             await self.source.aclose()
             self._changed(frozenset())
         return None

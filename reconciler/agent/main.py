@@ -253,6 +253,7 @@ class Agent:
 
     def _start(self, desk: Desk, body: Object) -> Object:
         specs = [shapes.spec_of(value) for value in shapes.list_of(body.get("attempts"), "attempts")]
+        desk.root.remember(shapes.mark_of(body))
         return {"outcomes": desk.start(specs)}
 
     def _inspect(self, desk: Desk, body: Object) -> Object:
@@ -326,6 +327,7 @@ def _introduction(place: Place, epoch: int, owner: str) -> Object:
         "root": place.path,
         "clock": time.time(),
         "owner": owner,
+        "mark": place.mark(),
     }
 
 

@@ -1,6 +1,6 @@
 """The root on this source: who owns it, which epoch rules, where things lie.
 
-    OWNER  epoch/<n>  bell  attempts/<aa>/<eid>/  outbox/new/<eid>  checkpoints/  projects/  trash/
+    OWNER  epoch/<n>  mark  bell  attempts/<aa>/<eid>/  outbox/new/<eid>  checkpoints/  projects/  trash/
 
 <aa> are the last two characters of the eid: the first ones are the same for a whole instance.
 """
@@ -14,6 +14,8 @@ from typing import List, Optional
 from . import shapes, system
 from .crash import crashpoint
 from .shapes import Object, Refusal
+
+MARK_CHARACTERS = 200
 
 _FOLDERS = ("attempts", "epoch", "outbox/new", "checkpoints", "projects", "trash")
 
@@ -36,6 +38,14 @@ class Place:
         except (FileNotFoundError, NotADirectoryError):
             return ""
 
+    def mark(self) -> str:
+        """What the daemon that started something here last has told with it; "" when nobody can tell."""
+        try:
+            with open(self.path + "/mark", encoding="utf-8", errors="replace") as file:
+                return file.read(MARK_CHARACTERS)
+        except OSError:
+            return ""
+
 
 class Root(Place):
     """The folder that one instance owns on this machine."""
@@ -45,6 +55,7 @@ class Root(Place):
         super().__init__(path)
         self.instance = instance
         self.epoch = 0
+        self._mark = ""
         os.makedirs(path, 0o700, exist_ok=True)
         self._own()
         for name in _FOLDERS:
@@ -66,6 +77,20 @@ class Root(Place):
             "boot": self.here.boot,
             "epoch": self.epoch,
         }
+
+    def remember(self, mark: str) -> None:
+        """Keep the daemon's mark. It tells a state that was put back from a copy; without room that is not told."""
+        if mark == self._mark:
+            return
+        unique = "%s/mark.%s" % (self.path, os.urandom(6).hex())
+        try:
+            with open(unique, "w", encoding="utf-8") as file:
+                file.write(mark)
+            os.rename(unique, self.path + "/mark")
+        except OSError:
+            unlink(unique)
+        else:
+            self._mark = mark
 
     def win_epoch(self, daemon: str, after: int) -> None:
         """Become the ruling agent: take the number after the highest, and drop those below it.

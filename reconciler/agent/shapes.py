@@ -180,6 +180,14 @@ def name_of(body: Object, name: str) -> str:
     return value
 
 
+def mark_of(body: Object) -> str:
+    """A few words that mean something to the daemon alone; "" when there are none."""
+    value = body.get("mark", "")
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise Refusal("BadRequest", "not a mark: %.80r" % (value,))
+    return value
+
+
 def commit_of(body: Object, name: str) -> str:
     value = text(body, name)
     if not _COMMIT.match(value):

@@ -28,6 +28,8 @@ log = logging.getLogger("reconciler.controller")
 
 TEMPORARY = ("Backoff", "ParallelismReached", "SourcesBusy", "GpusBusy")  # holds that end by themselves
 GATHER_S = 0.05  # places that become free on a busy source are filled together
+JUDGED_WITHIN_S = 10.0  # so long nothing is placed while a source has neither answered nor failed to
+JUDGED_AGAIN_S = 0.2
 STATUS_EVERY_S = 0.2  # a sweep's status is told at most so often
 
 
@@ -61,6 +63,7 @@ class Controller:
         self._repin: set[SweepName] = set()
         self._moved = True  # something may start that the newest dispatch pass did not know of
         self.looked = False  # the repository has been looked at, or could not be: readiness does not depend on git
+        self._began = clock.elapsed()
         self._error: RepositoryError | None = None  # of the newest look at the repository
         self._fetched_at: Instant | None = None
 
@@ -168,6 +171,9 @@ class Controller:
             self._queue.add(sweep_key(sweep.name))
 
     def _dispatch_pass(self) -> None:
+        if self._too_early():
+            self._queue.add_after(DISPATCH, JUDGED_AGAIN_S)
+            return
         now = self._clock.now()
         placed = placement.place(self._store, self._catalog, self._loops, now)
         self._moved = False
@@ -179,6 +185,11 @@ class Controller:
         delay = reporting.wake_in(placed.wake_at, now)
         if delay is not None:
             self._queue.add_after(DISPATCH, delay)
+
+    def _too_early(self) -> bool:
+        """Whether a source was not asked so far what lies there: it may be what would be started on another one."""
+        waits = len(self._loops) > 1 and not all(loop.judged for loop in self._loops.values())
+        return waits and self._clock.elapsed() - self._began < JUDGED_WITHIN_S
 
     async def _sweep_pass(self, name: SweepName) -> None:
         """Tell how a sweep stands; carry out `state: Cancelled`; forget a deleted one that has nothing left."""

@@ -15,8 +15,8 @@ from reconciler.core.dispatch import Capacity, Dispatch, Hold, Queue, Start, dis
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
+    Eid,
     HostIdentity,
-    InstanceId,
     Instant,
     Phase,
     SourceName,
@@ -116,21 +116,24 @@ def _attempts(
     store: Store, catalog: Catalog, loops: Mapping[SourceName, SourceLoop], starts: Sequence[Start], now: Instant
 ) -> list[Attempt]:
     instance, tasks = store.instance(), store.tasks_by_key(start.key for start in starts)
+    eids = {start: identity.eid(instance, start.key, tasks[start.key].attempts + 1) for start in starts}
+    lying = store.names(eids.values())  # made before, by a later state than ours
     attempts = []
-    for start in starts:
-        sweep, hello = catalog.get(start.key.sweep), loops[start.source].source.state.hello
+    for start, eid in eids.items():
+        sweep, source = catalog.get(start.key.sweep), lying.get(eid, start.source)
+        source = source if source in loops else start.source
+        hello = loops[source].source.state.hello
         assert sweep is not None
-        assert hello is not None
-        attempts.append(_attempt(tasks[start.key], sweep, start, instance, hello.identity, now))
+        if hello is not None:  # else it was not reached so far: the task waits for it
+            attempts.append(_attempt(tasks[start.key], sweep, eid, source, hello.identity, now))
     return attempts
 
 
-def _attempt(task: Task, sweep: Sweep, start: Start, instance: InstanceId, home: HostIdentity, now: Instant) -> Attempt:
-    number = task.attempts + 1
+def _attempt(task: Task, sweep: Sweep, eid: Eid, source: SourceName, home: HostIdentity, now: Instant) -> Attempt:
     return Attempt(
-        key=AttemptKey(start.key.sweep, start.key.task, number),
-        eid=identity.eid(instance, start.key, number),
-        source=start.source,
+        key=AttemptKey(*task.key, task.attempts + 1),
+        eid=eid,
+        source=source,
         digest=sweep.digest,
         phase=Phase.QUEUED,
         home=home,

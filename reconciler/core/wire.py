@@ -9,7 +9,8 @@ Operations:
 
     hello     {instance, root, slots, gpus, daemon, after} → Hello; wins the next epoch, unless another daemon has won
                                                    one beyond `after`; must be the first request
-    start     {attempts: [AttemptSpec]}          → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides
+    start     {attempts: [AttemptSpec], mark}    → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides; the
+                                                   newest `mark`, any words of the daemon's, comes back with each Hello
     inspect   {eids}                             → {"found": {eid: Found}}; from then on these are watched
     revoke    {eids}                             → {"outcomes": {eid: RevokeOutcome}}; wins the claim, or leaves it be
     cancel    {eids, grace_s}                    → {"outcomes": {eid: CancelOutcome}}; revokes, or signals by the shim
@@ -80,6 +81,7 @@ class Hello:
     root: str  # absolute, on the source
     clock: Instant
     owner: InstanceId
+    mark: str = ""  # told with what was started there last, by whomever
 
 
 class ClaimKind(StrEnum):

@@ -91,6 +91,7 @@ def hello_from_json(value: Json) -> Hello:
         root=_text(hello, "root"),
         clock=_number(hello, "clock"),
         owner=InstanceId(_text(hello, "owner")),
+        mark=_text(hello, "mark") if "mark" in hello else "",
     )
 
 

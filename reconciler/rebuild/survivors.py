@@ -14,15 +14,14 @@ from reconciler.clock import Clock
 from reconciler.core.errors import ReconcilerError, Refused
 from reconciler.core.model import Eid, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Census, Exchange, Request
-from reconciler.core.wire_json import census_from_json
+from reconciler.core.wire import Census
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
+from reconciler.marks import census
 from reconciler.rebuild.past import Left, Past
 from reconciler.source import Source
 
 SETTLE_S = 1.0  # what was forked before the fence has made its claim by then, or another source might run it, too
-TIMEOUT_S = 600.0  # for a page, of a root on a slow disk
 
 NOBODY = InstanceId("")  # who owns a root that was never used, and who only visits one
 
@@ -116,23 +115,11 @@ def _lefts(source: Source, page: Census) -> list[Left]:
 
 
 async def _pages(source: Source) -> AsyncIterator[Census]:
-    after = ""
-    while True:
-        try:
-            page = await source.ask(_census(after))
-        except ReconcilerError as error:
-            raise _unread(source.config.name, error) from error
-        yield page
-        if not page.after:
-            return
-        after = page.after
-
-
-def _census(after: str) -> Exchange[Census]:
-    return Exchange(
-        request=Request(op="census", body={"after": after}, timeout_s=TIMEOUT_S),
-        parse=lambda reply: census_from_json(reply.body),
-    )
+    try:
+        async for page in census(source):
+            yield page
+    except ReconcilerError as error:
+        raise _unread(source.config.name, error) from error
 
 
 @asynccontextmanager

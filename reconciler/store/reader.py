@@ -87,6 +87,11 @@ class Reader:
         """Which installation this is; drawn once, when the store was made."""
         return InstanceId(self._database.rows("SELECT instance FROM meta")[0][0])
 
+    def moment(self) -> int:
+        """How far the story of this state has come: with every event it grows, and a copy put back goes back."""
+        row = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return 0 if row is None else int(row[0])
+
     def repository(self) -> RepositoryRow:
         row = self._database.row(
             "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked"
@@ -253,6 +258,14 @@ class Reader:
         for page in pages(eids):
             sql = f"{ATTEMPT} a.eid IN ({places(page)})"
             found.update((attempt.eid, attempt) for attempt in self._attempts(sql, page))
+        return found
+
+    def names(self, eids: Iterable[Eid]) -> Mapping[Eid, SourceName]:
+        """Where those of them lie that a later state than this one had made."""
+        found: dict[Eid, SourceName] = {}
+        for page in pages(eids):
+            sql = f"SELECT eid, source FROM names WHERE eid IN ({places(page)})"
+            found.update((Eid(eid), SourceName(source)) for eid, source in self._database.rows(sql, page))
         return found
 
     def cancelling(self, source: SourceName, before: Instant) -> list[Attempt]:

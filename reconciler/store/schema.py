@@ -11,6 +11,7 @@ Four orders make the store quick, each written by appending or in proportion to 
 `changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force;
 `moves` is the like for tasks of which only the ordinal changes.
 `endings` counts the ends of attempts, and only ever grows.
+`names`: attempts that a later state than this one had made, and where: this one had been put back from a copy.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
 """
@@ -115,6 +116,8 @@ CREATE INDEX attempts_open_of ON attempts (sweep, task) WHERE open = 1;
 CREATE INDEX attempts_unaccepted ON attempts (source, intended_at)
     WHERE open = 1 AND accepted_at IS NULL AND sent_at IS NULL AND cancel = '';
 CREATE INDEX attempts_cancelling ON attempts (source, cancel_at) WHERE open = 1 AND cancel <> '';
+
+CREATE TABLE names (eid TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,

@@ -39,6 +39,7 @@ class Store(Reader):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._acceptance = Acceptance(database, self._staging)
+        self.begun = self.moment()  # when it was opened
 
     @classmethod
     def create(cls, directory: Path, *, instance: InstanceId, at: Instant) -> Store:
@@ -164,6 +165,12 @@ class Store(Reader):
                 batch.flush()
             yield done
         return done
+
+    def keep_names(self, eids: Iterable[Eid], source: SourceName) -> None:
+        """These attempts lie on a source, and this state does not know them; see `names`."""
+        with self._database.transaction("keep_names"):
+            sql = "INSERT OR REPLACE INTO names (eid, source) VALUES (?, ?)"
+            self._database.many(sql, [(eid, source) for eid in eids])
 
     # -- facts beside tasks
 

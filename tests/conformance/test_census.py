@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -118,3 +119,13 @@ async def test_a_torn_claim_and_a_torn_spec_are_told_as_such(site):
         found[other.eid].spec,
         found[other.eid].found.claim,
     )
+
+
+async def test_the_mark_that_came_with_the_last_start_is_told_to_whoever_comes(site):
+    visit = await site.open()
+    assert "" == visit.session.hello.mark
+    start = site.dialect.submit([site.spec("true")]).request
+    for mark in ("d1 7", "d1 9"):
+        await visit.session.ask(replace(start, body={**start.body, "mark": mark}))
+
+    assert ["d1 9", "d1 9"] == [(await site.open(instance=who)).session.hello.mark for who in ("", "aaaa")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import state_damage
 
 from reconciler.agent import system
 from reconciler.core import identity
@@ -53,6 +54,40 @@ def test_a_number_that_was_given_up_before_is_passed_over(world: Any) -> None:
     told = json.loads(world.run("task", "s", task, "-o", "json").stdout)
     assert ["cancelled", "cancelled", "succeeded"] == [attempt["phase"] for attempt in told["attempts"]]
     assert 1 == world.runs()[f"s {task}"]
+
+
+def two_sources(world: Any) -> None:
+    text = world.config.read_text()
+    world.config.write_text(
+        text.replace(
+            "{local: {scheduler: process, slots: 4}}",
+            "{a: {scheduler: process, slots: 3}, b: {scheduler: process, slots: 2}}",
+        )
+    )
+
+
+def test_a_state_that_is_put_back_from_a_copy_runs_nothing_again_on_another_source(world: Any) -> None:
+    two_sources(world)
+    world.commit(other=world.manifest("other", "{x: [1]}"))
+    world.start()
+    world.succeeded("other", 1)
+    world.kill()
+    copy = state_damage.keep(world.state)
+    fails = f"mkdir {world.root}/$RECONCILER_TASK 2>/dev/null && exit 3; sleep 0.1"
+    retry = "  retry: {limit: 5, backoff: {duration: 1s, factor: 1}}\n"
+    world.commit(s=world.manifest("s", "{x: {range: {start: 0, stop: 12, step: 1}}}", command=fails, extra=retry))
+    world.start()
+    world.succeeded("s", 12)
+    world.kill()
+
+    state_damage.put_back(copy, world.state)
+    world.start()
+    world.wait(lambda: world.counts("s").get("succeeded", 0) > 0)
+    world.kill()  # what was found there is written down
+    world.start()
+    world.succeeded("s", 12)
+
+    assert {2} == {runs for task, runs in world.runs().items() if task.startswith("s ")}
 
 
 def test_beside_a_lost_state_no_daemon_begins_anew(world: Any) -> None:

@@ -26,7 +26,7 @@ from recount import faults
 
 SEEDS = [int(seed) for seed in os.environ.get("RECONCILER_REBUILD_SEEDS", "3").split(",")]
 MOMENTS = int(os.environ.get("RECONCILER_REBUILD_MOMENTS", "11"))
-SLOTS = 6
+SOURCES = "{a: {scheduler: process, slots: 3}, b: {scheduler: process, slots: 3}}"
 PLAIN = 40
 LENGTHS = (0.01, 0.4)
 RETRIED = 8
@@ -218,7 +218,7 @@ def test_whenever_the_state_is_lost_the_same_rows_come_back_and_nothing_is_doubl
     world: Any, seed: int, monkeypatch: pytest.MonkeyPatch, figures: Counter[str]
 ) -> None:
     monkeypatch.setenv(MARK, str(world.root))
-    world.configure(slots=SLOTS)
+    world.config.write_text(world.config.read_text().replace("{local: {scheduler: process, slots: 4}}", SOURCES))
     ordeal = Ordeal(world, seed)
     try:
         for number in range(MOMENTS):

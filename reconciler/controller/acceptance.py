@@ -155,7 +155,7 @@ class Acceptance:
         broken: dict[str, tuple[Broken, ...]] = {}
         for name, manifest in survey.sweeps.items():
             known = self._catalog.get(name)
-            document = identity.canonical_json(manifest.loaded.document)
+            document = identity.declared_json(manifest.loaded.document)
             digest = identity.spec_digest(manifest.loaded.spec)
             if (
                 known is not None

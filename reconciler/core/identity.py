@@ -21,6 +21,7 @@ SIGNIFICANT_DIGITS = 12
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+_encode_declared = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def canonical_json(value: Json) -> str:
@@ -28,6 +29,11 @@ def canonical_json(value: Json) -> str:
     if type(value) is int or (type(value) is float and isfinite(value)):  # most values are, and the encoder is slow
         return repr(value)
     return _encode(value)
+
+
+def declared_json(value: Json) -> str:
+    """The JSON text of a document that is kept: in declared order, which means something. Raises ValueError on NaN."""
+    return _encode_declared(value)
 
 
 def round_float(value: float) -> float:

@@ -76,7 +76,7 @@ class Recall:
             name=sweep.name,
             path=sweep.path,
             commit=sweep.commit,
-            document=identity.canonical_json(document),
+            document=identity.declared_json(document),
             document_digest="" if sweep.document is None else identity.spec_digest(spec),
             pin=sweep.pin,
             policy=policy,

@@ -246,6 +246,14 @@ async def test_the_first_look_of_a_daemon_is_repeated_until_it_has_come_to_its_e
     assert (2, 2) == (lab.desired("s"), lab.desired("t"))
 
 
+async def test_what_is_kept_of_a_manifest_keeps_its_declared_order(lab: Lab) -> None:
+    lab.commit(s='{x: [1]}, derived: {zeta: "z$(x)", alpha: "a$(zeta)"}')
+    await lab.acceptance.run()
+    sweep, (task,) = lab.catalog.get(S), lab.store.tasks(S, limit=2)
+
+    assert (["zeta", "alpha"], ("x",)) == (list(sweep.spec.derived), sweep.work(task).argv)
+
+
 async def test_a_deleted_sweep_of_which_nothing_is_left_is_forgotten(lab: Lab) -> None:
     lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1]}")
     await lab.acceptance.run()

@@ -178,4 +178,71 @@ MUTANTS = (
         shows="UnicodeDecodeError",
         bug="a state garbled at random: every command ended with a traceback",
     ),
+    Mutant(
+        name="reason-of-a-wait-outlives-it",
+        guard="why removals wait is forgotten with the last of them",
+        edits=(
+            Edit(
+                "reconciler/controller/acceptance.py",
+                'return known if waiting else replace(known, blocked="", rewritten_from=None)',
+                "return known",
+            ),
+        ),
+        caught_by=suite("adapters/test_controller_acceptance.py"),
+        bug="state machine of edits and kills: an approval that was cut short made the next removal wait for it, too",
+    ),
+    Mutant(
+        name="walltime-of-centuries",
+        guard="a shim outlives whatever a manifest asks for",
+        edits=(Edit("reconciler/agent/supervise.py", "FOREVER_S = 1e9", "FOREVER_S = 1e99"),),
+        caught_by=suite("conformance/test_ends.py::test_a_walltime_of_centuries_is_none"),
+        hangs=True,
+        bug="hostile numbers: the shim died of such a walltime, and each success of such a task was lost and run again",
+    ),
+    Mutant(
+        name="resources-beyond-numbers",
+        guard="what retry rules add to resources stays a number",
+        edits=(Edit("reconciler/core/lifecycle.py", "SCALE_MAX = 1e6", "SCALE_MAX = math.inf"),),
+        caught_by=suite("core/test_lifecycle.py"),
+        bug="hostile numbers: after a hundred retries times a thousand the end of an attempt could not be recorded",
+    ),
+    Mutant(
+        name="manifest-kept-in-another-order",
+        guard="a manifest is kept in its declared order",
+        edits=(
+            Edit(
+                "reconciler/controller/acceptance.py",
+                "document = identity.declared_json(manifest.loaded.document)",
+                "document = identity.canonical_json(manifest.loaded.document)",
+            ),
+        ),
+        caught_by=suite("adapters/test_controller_acceptance.py"),
+        shows="names nothing that this point has",
+        bug="hostile manifests: a derived value that names one later in the alphabet took its whole source down",
+    ),
+    Mutant(
+        name="copy-of-a-state-is-not-recognised",
+        guard="a state that was put back from a copy asks its sources what lies there before it places anything",
+        edits=(
+            Edit(
+                "reconciler/marks.py",
+                "return daemon != source.daemon and int(moment) > store.begun",
+                "return False",
+            ),
+        ),
+        caught_by=suite("adapters/test_marks.py"),
+        bug="a state put back from a copy: tasks that had run on one source ran again on another",
+    ),
+    Mutant(
+        name="placed-elsewhere-than-it-lies",
+        guard="an attempt that lies on a source is placed there, and nowhere else",
+        edits=(
+            Edit(
+                "reconciler/controller/placement.py",
+                "lying = store.names(eids.values())",
+                "lying = dict[Eid, SourceName]()",
+            ),
+        ),
+        caught_by=suite("adapters/test_marks.py"),
+    ),
 )

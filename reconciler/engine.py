@@ -78,6 +78,8 @@ class Engine:
             telemetry=self.telemetry,
             clock=world.clock,
         )
+        self._name = f"{world.dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}"
+        self._earlier = store.begin_life(self._name, world.clock.now())
         self._loops = {source.name: self._loop(source) for source in config.sources}
         self._controller.attach(self._loops)
 
@@ -86,7 +88,8 @@ class Engine:
         source = Source(
             config=config,
             instance=self._store.instance(),
-            daemon=f"{world.dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}",
+            daemon=self._name,
+            earlier=self._earlier,
             dialect=world.dialect(config),
             link=world.link(config),
             clock=world.clock,

@@ -48,16 +48,24 @@ class Source:
     """One place where tasks run, and the conversation with it."""
 
     def __init__(
-        self, *, config: SourceConfig, instance: InstanceId, daemon: str, dialect: Dialect, link: Link, clock: Clock
+        self,
+        *,
+        config: SourceConfig,
+        instance: InstanceId,
+        daemon: str,
+        dialect: Dialect,
+        link: Link,
+        clock: Clock,
+        earlier: tuple[str, ...] = (),
     ) -> None:
-        """daemon: a name that no other daemon has, nor this one after a restart."""
+        """daemon: a name that no other has, nor this one after a restart; earlier: who served its state before."""
         self.config = config
         self.dialect = dialect
         self._instance = instance
         self._link = link
         self._clock = clock
         self._session: Session | None = None
-        self._ruler = Ruler(daemon=daemon)
+        self._ruler = Ruler(daemon=daemon, earlier=earlier)
         self._state = SourceState(up=False, reason="NotConnected", message="", hello=None, since=clock.now())
 
     @property

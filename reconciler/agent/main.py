@@ -222,7 +222,8 @@ class Agent:
                 self._visited = Place(path)
                 return _introduction(self._visited, 0, self._visited.owner())
             root = Root(path, shapes.text(body, "instance"))
-            root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"))
+            earlier = shapes.texts(body, "earlier") if "earlier" in body else []
+            root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"), earlier)
             desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
             desk.take_over(time.time())
         except OSError as error:

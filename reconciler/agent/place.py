@@ -82,25 +82,27 @@ class Root(Place):
         """Keep the daemon's mark. It tells a state that was put back from a copy; without room that is not told."""
         if mark == self._mark:
             return
-        unique = "%s/mark.%s" % (self.path, os.urandom(6).hex())
+        new = self.path + "/mark.new"
         try:
-            with open(unique, "w", encoding="utf-8") as file:
+            with open(new, "w", encoding="utf-8") as file:
                 file.write(mark)
-            os.rename(unique, self.path + "/mark")
+            crashpoint("mark.written")
+            os.rename(new, self.path + "/mark")
         except OSError:
-            unlink(unique)
+            unlink(new)
         else:
             self._mark = mark
 
-    def win_epoch(self, daemon: str, after: int) -> None:
+    def win_epoch(self, daemon: str, after: int, earlier: List[str]) -> None:
         """Become the ruling agent: take the number after the highest, and drop those below it.
 
         after: the last epoch that this daemon has won, 0 if none. Raises Refusal when another has won one since: who
         was frozen, or cut off, must not take back what somebody has taken over.
+        earlier: who served the daemon's state before it. They are gone; an epoch of theirs was asked for before.
         """
         while True:
             number = max([0, *self._epochs()]) + 1
-            if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon):
+            if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon, *earlier):
                 raise self.fencing()
             claim = dict(self.claim_base("epoch"), pid=os.getpid(), daemon=daemon)
             won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim), "epoch", durable=True)

@@ -7,8 +7,8 @@
 
 Operations:
 
-    hello     {instance, root, slots, gpus, daemon, after} → Hello; wins the next epoch, unless another daemon has won
-                                                   one beyond `after`; must be the first request
+    hello     {instance, root, slots, gpus, daemon, after, earlier} → Hello; wins the next epoch, unless another daemon
+                                                   than the `earlier` ones has won one beyond `after`; the first request
     start     {attempts: [AttemptSpec], mark}    → {"outcomes": {eid: StartOutcome}}; idempotent: the claim decides; the
                                                    newest `mark`, any words of the daemon's, comes back with each Hello
     inspect   {eids}                             → {"found": {eid: Found}}; from then on these are watched

@@ -14,11 +14,13 @@ from reconciler.core.wire import Found, Hello, Reply, Request
 class Ruler:
     """Who asks to rule a root: one daemon, from start to end, and the last epoch that it has won there (0: none).
 
-    With an epoch won, it is refused when another has won one since: who was frozen or cut off takes nothing back.
+    With an epoch won, it is refused when another has won one since: who was frozen or cut off takes nothing back. But
+    not when that was one of the `earlier` daemons of the same state: they are gone, and their hello came late.
     """
 
     daemon: str = ""
     after: int = 0
+    earlier: tuple[str, ...] = ()
 
 
 NEWCOMER = Ruler()  # has never ruled here

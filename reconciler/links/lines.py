@@ -67,7 +67,7 @@ class LineSession:
         except (OSError, TimeoutError):
             raise await self._not_started() from None
         body: dict[str, Json] = {"instance": instance, "root": root, "slots": slots, "gpus": list(gpus)}
-        body |= {"daemon": ruler.daemon, "after": ruler.after}
+        body |= {"daemon": ruler.daemon, "after": ruler.after, "earlier": list(ruler.earlier)}
         try:
             reply = await self.ask(Request(op="hello", body=body, timeout_s=timeout_s))
         except LinkError:  # nothing was asked of the source yet, so nothing can have happened

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 FIRST = """
 CREATE TABLE meta (instance TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE lives (id INTEGER PRIMARY KEY AUTOINCREMENT, daemon TEXT NOT NULL, begun REAL NOT NULL);
 CREATE TABLE repository (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     accepted TEXT, tree TEXT, fetched TEXT, checked_at REAL,

@@ -31,6 +31,7 @@ from reconciler.store.reader import Reader
 from reconciler.store.values import Accepted, DiffSummary, Draft, Event, RepositoryRow
 
 CHUNK = 2_000
+LIVES_KEPT = 50  # how many starts later a request of a daemon that is gone may still arrive
 
 
 class Store(Reader):
@@ -52,6 +53,15 @@ class Store(Reader):
             sql = "INSERT INTO meta (instance, created) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)"
             database.execute(sql, (instance, at))
         return Store(database)
+
+    def begin_life(self, daemon: str, at: Instant) -> tuple[str, ...]:
+        """Write down that a daemon of this name serves the state now; returns those that did before, newest first."""
+        with self._database.transaction("life"):
+            sql = "SELECT daemon FROM lives ORDER BY id DESC LIMIT ?"
+            earlier = tuple(row[0] for row in self._database.rows(sql, (LIVES_KEPT,)))
+            self._database.execute("INSERT INTO lives (daemon, begun) VALUES (?, ?)", (daemon, at))
+            self._database.execute("DELETE FROM lives WHERE id <= (SELECT max(id) FROM lives) - ?", (LIVES_KEPT,))
+        return earlier
 
     # -- acceptance:  stage → prepare → commit; for each sweep alone, whatever happens to others meanwhile
 
@@ -168,7 +178,7 @@ class Store(Reader):
 
     def keep_names(self, eids: Iterable[Eid], source: SourceName) -> None:
         """These attempts lie on a source, and this state does not know them; see `names`."""
-        with self._database.transaction("keep_names"):
+        with self._database.transaction("names"):
             sql = "INSERT OR REPLACE INTO names (eid, source) VALUES (?, ?)"
             self._database.many(sql, [(eid, source) for eid in eids])
 

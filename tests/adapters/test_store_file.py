@@ -188,3 +188,10 @@ def test_a_network_file_system_is_told(kind):
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay"])
 def test_a_local_file_system_is_not(kind):
     assert not is_network(kind)
+
+
+def test_the_daemons_that_served_a_state_are_known_to_the_next_one(tmp_path):
+    for name, earlier in (("a", ()), ("b", ("a",)), ("c", ("b", "a"))):
+        store = Store.create(tmp_path / "state", instance=InstanceId("aaaa"), at=0.0)
+        assert earlier == store.begin_life(name, 1.0)
+        store.close()

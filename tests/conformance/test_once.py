@@ -155,6 +155,16 @@ async def test_a_daemon_that_was_cut_off_takes_nothing_back_from_a_newer_one(sit
     assert await new.start(spec) == {spec.eid: StartOutcome.ACCEPTED}
 
 
+async def test_a_daemon_takes_back_what_a_late_hello_of_an_earlier_one_of_its_state_has_won(site):
+    now = await site.open(ruler=Ruler(daemon="now"))
+    epoch = now.session.hello.epoch
+    await now.aclose()
+    await (await site.open(ruler=Ruler(daemon="gone"))).aclose()
+
+    again = await site.open(ruler=Ruler(daemon="now", after=epoch, earlier=("gone",)))
+    assert again.session.hello.epoch == epoch + 2
+
+
 @pytest.mark.parametrize(
     "ruler", [Ruler(daemon="old", after=1), Ruler(daemon="other"), Ruler()], ids=["it ruled last", "just started", "-"]
 )

@@ -60,7 +60,7 @@ class Root:
             self.owner = instance
         if self.owner != instance:
             raise Refused("ForeignRoot", f"the root belongs to {self.owner}", hint="give the source another root")
-        if ruler.after and self.epoch > ruler.after and self.ruler != ruler.daemon:
+        if ruler.after and self.epoch > ruler.after and self.ruler not in (ruler.daemon, *ruler.earlier):
             raise Fenced("Fenced", "another daemon has ruled this root since")
         self.epoch, self.ruler = self.epoch + 1, ruler.daemon
         return self.epoch

@@ -29,7 +29,8 @@ def awaited(value: Any) -> Generator[Any, None, Any]:
 def preempted() -> bool:
     """Whether the process loses its turn here. It may also be stopped here, for a while (`Proc.stall_in`)."""
     proc = Cell.loop.current
-    assert isinstance(proc, Proc)
+    if not proc.alive or not isinstance(proc, Proc):
+        return False
     if proc.stall_in >= 0:
         proc.stall_in -= 1
         if proc.stall_in < 0:

@@ -20,9 +20,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.mutants.catalogue import ALL
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".cache/trust"
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def told(value: object) -> str:
 
 
 def write(runs: Sequence[Run]) -> None:
-    """Between the two marks in TRUST.md; what was not run now is not there."""
+    """Between the marks in TRUST.md; what was not run now is not there."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -148,14 +149,24 @@ def write(runs: Sequence[Run]) -> None:
         + " |"
         for each in runs
     ]
-    day = datetime.now(UTC).date()
-    text = "\n".join(
-        [BEGIN, f"At commit `{commit}`, {day}, on two cores:", "", "| | | | |", "|---|---|---|---|", *rows, END]
-    )
+    head = f"At commit `{commit}`, {datetime.now(UTC).date()}, on two cores:"
+    put("figures", [head, "", "| | | | |", "|---|---|---|---|", *rows])
+    put("track record", track_record())
+
+
+def track_record() -> list[str]:
+    """A row for each bug of our own that is kept as a mutant."""
+    rows = [f"| {mutant.bug[0].upper()}{mutant.bug[1:]} | `make repro-{mutant.name}` |" for mutant in ALL if mutant.bug]
+    return ["| found by: what it did | see it again |", "|---|---|", *rows]
+
+
+def put(name: str, lines: Sequence[str]) -> None:
+    """Between two marks of TRUST.md."""
     document = ROOT / "TRUST.md"
-    before, _, rest = document.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(before + text + after)
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = document.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    document.write_text("\n".join([before + begin, *lines, end]) + after)
 
 
 if __name__ == "__main__":

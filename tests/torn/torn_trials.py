@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -100,9 +101,7 @@ class Nursery:
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 class Laboratory:
@@ -123,19 +122,33 @@ class Laboratory:
         for each in self._all:
             each.close()
 
+    def configuration(self, state: Path, results: Path) -> str:
+        return (
+            f"repository: {{url: {self.origin.directory}, branch: main, path: sweeps.d, interval: 1s}}\n"
+            "sources: {local: {scheduler: process, slots: 1}}\n"
+            f"state: {{dir: {state}}}\nresults: {{dir: {results}}}\n"
+        )
+
+    @contextmanager
+    def nursery(self) -> Iterator[Nursery]:
+        """One that is free."""
+        nursery = self._idle.get()
+        try:
+            yield nursery
+        finally:
+            self._idle.put(nursery)
+
     def outcomes(self, faults: list[Fault]) -> Iterator[Outcome]:
         """As they come, several at a time."""
         with ThreadPoolExecutor(len(self._all)) as pool:
             yield from pool.map(self.outcome, faults)
 
     def outcome(self, fault: Fault | None) -> Outcome:
-        nursery = self._idle.get()
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         try:
-            with Tap(folder / "state", ROLES) as tap:
+            with self.nursery() as nursery, Tap(folder / "state", ROLES) as tap:
                 return Cycle(self, nursery, folder, tap).outcome(fault)
         finally:
-            self._idle.put(nursery)
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -149,11 +162,7 @@ class Cycle:
         self._log = folder / "log"
         self.state = folder / "state"
         self._config = folder / "reconciler.yaml"
-        self._config.write_text(
-            f"repository: {{url: {laboratory.origin.directory}, branch: main, path: sweeps.d, interval: 1s}}\n"
-            "sources: {local: {scheduler: process, slots: 1}}\n"
-            f"state: {{dir: {self.state}}}\nresults: {{dir: {folder}/results}}\n"
-        )
+        self._config.write_text(laboratory.configuration(self.state, folder / "results"))
 
     def outcome(self, fault: Fault | None) -> Outcome:
         if fault is not None:

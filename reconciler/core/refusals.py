@@ -60,6 +60,10 @@ REFUSALS: Mapping[str, Reason] = {
     "Closed": Reason("The conversation with the source was closed from this side.", ""),
     "CorruptMirror": Reason("The local copy of the repository is damaged; it is thrown away and fetched again.", ""),
     "CorruptObjects": Reason("The repository sends objects that git's own checks refuse.", "Run `git fsck` there."),
+    "CorruptState": Reason(
+        "The state holds what was never written there: its file is damaged.",
+        "`reconciler rebuild` makes it anew from git and the sources; what has run does not run again.",
+    ),
     "DaemonEnded": Reason(
         "The daemon of the demonstration ended before its time.",
         "Read its log, whose end is shown.",

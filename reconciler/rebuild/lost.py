@@ -6,16 +6,16 @@ from pathlib import Path
 
 from reconciler.core.errors import StoreError
 from reconciler.core.settings import Config
-from reconciler.store.database import FILE
+from reconciler.store.whole import is_begun
 
 
 def refuse_lost(config: Config) -> None:
     """Raise StoreError (StateLost) when there is no state, and a root on this machine belongs to one.
 
-    A new state would be refused there, and would run what has run already wherever else it may.
+    A new state would be refused there, and would run what has run already wherever else it may. Raises StoreError, too,
+    when the state cannot be opened.
     """
-    file = Path(config.state_dir) / FILE
-    if file.is_file() and file.stat().st_size > 0:
+    if is_begun(Path(config.state_dir)):
         return
     for source in config.sources:
         owner = Path(source.root) / "OWNER"

@@ -71,8 +71,8 @@ def examine(directory: Path) -> Examined:
     except Damaged as error:
         return Examined(soundness=Soundness.DAMAGED, why=error.message)
     except StoreError as error:
-        if error.reason == "OlderState" and error.message.endswith("older format 0"):
-            return Examined(soundness=Soundness.MISSING)  # its writer ended before the first table
+        if _is_empty(error):
+            return Examined(soundness=Soundness.MISSING)
         raise
     try:
         return _examined(database)
@@ -80,6 +80,22 @@ def examine(directory: Path) -> Examined:
         return Examined(soundness=Soundness.DAMAGED, why=error.message)
     finally:
         database.close()
+
+
+def is_begun(directory: Path) -> bool:
+    """Whether `<directory>/state.db` holds anything: a copy without its log may be a file, and hold nothing.
+
+    Raises StoreError.
+    """
+    if not (directory / FILE).is_file() or (directory / FILE).stat().st_size == 0:
+        return False
+    try:
+        Database.read_only(directory).close()
+    except StoreError as error:
+        if error.reason == "OlderState":
+            return not _is_empty(error)
+        raise
+    return True
 
 
 def look_over(directory: Path) -> None:
@@ -153,6 +169,11 @@ def _pages(database: Database, sql: str, keys: int) -> Iterator[Row]:
     while page := database.rows(sql, last):
         last = page[-1][:keys]
         yield from page
+
+
+def _is_empty(error: StoreError) -> bool:
+    """Its writer ended before the first table."""
+    return error.reason == "OlderState" and error.message.endswith("older format 0")
 
 
 def _link(file: Path, aside: Path) -> None:

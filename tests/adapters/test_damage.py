@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,21 @@ def test_a_missing_state_beside_a_root_that_belongs_to_one_is_lost(lab: Acceptan
     with pytest.raises(StoreError) as refusal:
         refuse_lost(config)
     assert ("StateLost", True) == (refusal.value.reason, "reconciler rebuild" in refusal.value.hint)
+
+
+def test_a_state_that_was_copied_without_its_log_is_lost_when_it_holds_nothing(
+    lab: AcceptanceLab, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/OWNER").write_text("aaaa\n")
+    (tmp_path / "copy").mkdir()
+    with closing(sqlite3.connect(tmp_path / "copy/state.db")) as empty:
+        empty.execute("PRAGMA journal_mode = WAL")
+    config = replace(config_of(lab, tmp_path / "root"), state_dir=str(tmp_path / "copy"))
+
+    with pytest.raises(StoreError) as refusal:
+        refuse_lost(config)
+    assert ("StateLost", True) == (refusal.value.reason, (tmp_path / "copy/state.db").stat().st_size > 0)
 
 
 def test_nothing_is_lost_where_nothing_was(lab: AcceptanceLab, tmp_path: Path) -> None:

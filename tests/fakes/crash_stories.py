@@ -192,6 +192,24 @@ def loss(tale: Tale) -> Iterator[Callable[[], bool]]:
     yield lambda: tale.stands("plain", succeeded=2)
 
 
+def put_back(tale: Tale) -> Iterator[Callable[[], bool]]:
+    """The state is put back from a copy that does not know what was started since."""
+    world = tale.world
+    tale.plain = [1]
+    tale.push()
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=1)
+    copy = world.copy()
+    tale.plain = [1, 2]
+    tale.push()
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=2)
+    world.end(signal.SIGKILL)
+    world.put_back(copy)
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=2)
+
+
 def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
     """One more commit: nothing runs for ever, and there is something new to do."""
     world = tale.world
@@ -216,6 +234,7 @@ AFTER: Mapping[str, tuple[str, Story]] = {
     "store.abandoned.": ("repository.prepared", life),
     "store.accepted.": ("store.intend.committed", queue),
     "store.cancel.": ("store.intend.committed", outdated),
+    "store.names.": ("", put_back),
     "store.record.": ("", orphans),
 }
 

@@ -137,6 +137,19 @@ class CrashWorld:
         if code and not (self.passed and "StateIsWhole" in self._said()):
             raise NeverTrueError(f"it was not rebuilt:\n{self._said()}")
 
+    def copy(self) -> bytes:
+        """The state, of a daemon that has stopped: whoever reads meanwhile would keep a part of it in the log."""
+        self._forget_reader()
+        self.stop()
+        return (self.state / "state.db").read_bytes()
+
+    def put_back(self, copy: bytes) -> None:
+        """The state is what it was when it was copied."""
+        self._forget_reader()
+        for side in ("-wal", "-shm"):
+            (self.state / f"state.db{side}").unlink(missing_ok=True)
+        (self.state / "state.db").write_bytes(copy)
+
     def end(self, number: signal.Signals) -> int:
         """End the daemon; returns its exit code."""
         assert self._pid > 0

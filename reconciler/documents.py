@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NoReturn, Protocol, TypeAlias
 
 import yaml
@@ -22,6 +23,7 @@ from reconciler.core.model import Json
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+MAX_DIRECTIVES = 20
 MAX_PROBLEMS = 20  # of one file: who reads more?
 _MAX_DIGITS = 300
 
@@ -36,6 +38,7 @@ _OTHER_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _OLD_BOOLEANS = frozenset(word for each in ("yes", "no", "on", "off") for word in (each, each.title(), each.upper()))
 
@@ -146,6 +149,11 @@ def parse(text: bytes, *, file: str) -> Iterator[Document]:
         column = control.start() - characters.rfind("\n", 0, control.start())
         message = f"the control character U+{ord(control[0]):04X} is not allowed"
         yield _failed(file, "Syntax", message, place=(line, column))
+        return
+    directives = list(islice(_DIRECTIVE.finditer(characters), MAX_DIRECTIVES + 1))
+    if len(directives) > MAX_DIRECTIVES:  # the parser compares each with all
+        line = characters.count("\n", 0, directives[-1].start()) + 1
+        yield _failed(file, "Tag", "tag directives are not allowed", place=(line, 1))
         return
     yield from _documents(characters, file)
 

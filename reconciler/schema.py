@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sized
 from functools import cache
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
 
 from reconciler.core.errors import Problem
 from reconciler.core.hints import nearest
@@ -45,15 +46,26 @@ def text(name: str) -> str:
 def problems(name: str, value: Json) -> list[Problem]:
     """What the schema finds wrong, with paths from the document's root; at most MAX_PROBLEMS."""
     found: dict[object, Problem] = {}
-    for error in islice(_validator(name).iter_errors(value), MAX_PROBLEMS):
-        for problem in _told(_Failure.of(error)):
-            found.setdefault((problem.path, problem.message), problem)
-    return list(found.values())[:MAX_PROBLEMS]
+    errors = islice(_validator(name).iter_errors(value), MAX_PROBLEMS)
+    for problem in islice(chain.from_iterable(_told(_Failure.of(error)) for error in errors), MAX_PROBLEMS):
+        found.setdefault((problem.path, problem.message), problem)
+    return list(found.values())
 
 
 @cache
-def _validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(text(name), object_hook=_strict))
+def _validator(name: str) -> Validator:
+    extend = jsonschema.validators.extend
+    kind = extend(jsonschema.Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]  # so it is in the stubs
+    validator: Validator = kind(json.loads(text(name), object_hook=_strict))
+    return validator
+
+
+def _unique_items(_: object, wanted: bool, value: object, __: object) -> Iterator[ValidationError]:
+    """As the library does it, but not by comparing each item with all: our lists hold texts."""
+    if wanted and isinstance(value, list):
+        texts = [item for item in value if isinstance(item, str)]
+        if len(set(texts)) < len(texts):
+            yield ValidationError("the same item twice")
 
 
 def _strict(part: dict[str, Json]) -> dict[str, Json]:

@@ -7,9 +7,11 @@ Three scopes follow each other: resources see the parameters and `replicate`; de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, replace
+from itertools import islice
 
+from reconciler.core import sizes
 from reconciler.core.errors import Problem
 from reconciler.core.hints import nearest
 from reconciler.core.model import Json, Point, Resources, Work
@@ -36,6 +38,7 @@ CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - the same holds here
 
 RESERVED = ("output", "checkpoint", "replicate", "cpus")  # what `$(name)` knows besides parameters
 
+_MOST_PROBLEMS = 20
 _Path = tuple[str | int, ...]
 
 
@@ -69,21 +72,15 @@ def check(spec: SweepSpec) -> list[Problem]:
     has, or when resources name any.
     """
     everywhere, sometimes = _names(spec)
-    found: list[Problem] = []
     named: set[str] = set()
-    known = ["replicate", *everywhere, *sometimes]
-    for path, template in _resource_templates(spec):
-        found += _misnamed(path, template, known, named)
-    by_point = bool(named - {"replicate"})
-    known += [name for name in RESERVED if name != "replicate"]
-    for path, template in _late_templates(spec):
-        found += _misnamed(path, template, known, named)
-        if path[1] == "derived":
-            known.append(str(path[2]))
+    known = dict.fromkeys(["replicate", *everywhere, *sometimes])
+    found = list(islice(_all_misnamed(spec, known, named), _MOST_PROBLEMS))
+    found = found or list(sizes.problems(spec, [*_resource_templates(spec), *_late_templates(spec)]))
     if found:
         return found
+    by_point = any(name != "replicate" for _, written in _resource_templates(spec) for name in references(written))
     if by_point or named & sometimes:
-        return _failing_points(spec)
+        return _failing_points(spec, sometimes)
     first = next(expand(spec), None)
     return _failures(spec, first) if first is not None else []
 
@@ -180,7 +177,18 @@ def _camel(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def _misnamed(path: _Path, template: str, known: list[str], named: set[str]) -> Iterator[Problem]:
+def _all_misnamed(spec: SweepSpec, known: dict[str, None], named: set[str]) -> Iterator[Problem]:
+    """References to names that are not known where they stand."""
+    for path, template in _resource_templates(spec):
+        yield from _misnamed(path, template, known, named)
+    known.update(dict.fromkeys(RESERVED))
+    for path, template in _late_templates(spec):
+        yield from _misnamed(path, template, known, named)
+        if path[1] == "derived":
+            known[str(path[2])] = None
+
+
+def _misnamed(path: _Path, template: str, known: Collection[str], named: set[str]) -> Iterator[Problem]:
     """References to names that no point has; the names that are known are added to `named`."""
     try:
         names = references(template)
@@ -195,14 +203,17 @@ def _misnamed(path: _Path, template: str, known: list[str], named: set[str]) -> 
         yield Problem(path=path, reason="UnknownName", message=f"`$({name})` names no parameter", hint=hint)
 
 
-def _failing_points(spec: SweepSpec) -> list[Problem]:
+def _failing_points(spec: SweepSpec, sometimes: set[str]) -> list[Problem]:
     """What fails in any point. Points that have the same names and the same resources are tried once."""
     in_resources = {name for _, template in _resource_templates(spec) for name in references(template)}
     tried: set[object] = set()
     found: dict[_Path, Problem] = {}
     for point in expand(spec):
         values = point.parameters
-        key = (frozenset(values), *[text_of(values[name]) for name in in_resources if name in values])
+        key = (
+            frozenset(sometimes & values.keys()),
+            *[text_of(values[name]) for name in in_resources if name in values],
+        )
         if key not in tried:
             tried.add(key)
             for problem in _failures(spec, point):

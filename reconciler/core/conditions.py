@@ -7,7 +7,7 @@ mention: such a *case* is worked out once, not once for each point.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, product
 from math import prod
 from typing import TypeAlias
@@ -19,10 +19,13 @@ from reconciler.core.model import Json
 from reconciler.core.spec import Constant, Parameter, SweepSpec, When
 
 Case: TypeAlias = dict[str, str | None]  # name → its text as far as conditions tell it apart; None = may be any
+Texts: TypeAlias = Mapping[str, frozenset[str]]  # name → the texts that one condition accepts
+Conditions: TypeAlias = Sequence[tuple[When, Texts]]  # worked out once: a condition may name thousands of values
 _Tails: TypeAlias = list[tuple[tuple[str, ...], Row]]  # what the matching entries add to a point
 
 _OTHER = ""  # no canonical JSON is empty: a value that no condition mentions
 _MOST_CASES = 10_000
+_MOST_LOOKS = 1_000_000  # cases times entries
 
 
 def any_of(value: Json) -> frozenset[str]:
@@ -38,20 +41,31 @@ def draws_conditionally(spec: SweepSpec) -> bool:
     return any(blocks.distributions(entry.parameters) for entry in spec.when)
 
 
-def _mentioned(spec: SweepSpec) -> dict[str, frozenset[str]]:
+def conditions_of(spec: SweepSpec) -> Conditions:
+    """The `when` entries, each with what it accepts."""
+    return [(entry, texts_of(entry)) for entry in spec.when]
+
+
+def texts_of(entry: When) -> Texts:
+    """The names that a condition is about, each with the texts that it accepts."""
+    return {name: frozenset(map(canonical_json, alternatives)) for name, alternatives in entry.matches.items()}
+
+
+def _mentioned(conditions: Conditions) -> dict[str, set[str]]:
     """The names that conditions are about, each with the texts that they mention."""
-    mentioned: dict[str, frozenset[str]] = {}
-    for entry in spec.when:
-        for name, alternatives in entry.matches.items():
-            mentioned[name] = mentioned.get(name, frozenset()) | frozenset(map(canonical_json, alternatives))
+    mentioned: dict[str, set[str]] = {}
+    for _, accepted in conditions:
+        for name, texts in accepted.items():
+            mentioned.setdefault(name, set()).update(texts)
     return mentioned
 
 
-def _matches(entry: When, case: Case) -> bool:
-    return all(
-        name in case and (case[name] is None or case[name] in set(map(canonical_json, alternatives)))
-        for name, alternatives in entry.matches.items()
-    )
+def _names(conditions: Conditions) -> set[str]:
+    return {name for _, accepted in conditions for name in accepted}
+
+
+def _matches(accepted: Texts, case: Case) -> bool:
+    return all(name in case and (case[name] is None or case[name] in texts) for name, texts in accepted.items())
 
 
 def _constants(parameters: Mapping[str, Parameter], mentioned: Container[str]) -> Case:
@@ -66,7 +80,8 @@ def extended(
     spec: SweepSpec, names: tuple[str, ...], rows: Iterator[Row], say: Say
 ) -> Iterator[tuple[tuple[str, ...], Row]]:
     """Each row with what the matching `when` entries add to it."""
-    mentioned = _mentioned(spec)
+    conditions = conditions_of(spec)
+    mentioned = _mentioned(conditions)
     watched = [(place, name, mentioned[name]) for place, name in enumerate(names) if name in mentioned]
     constants = _constants(spec.parameters, mentioned)
     drawing = draws_conditionally(spec)
@@ -78,7 +93,7 @@ def extended(
         tails = known.get((index, *texts))
         if tails is None:
             case = constants | {name: text for (_, name, _), text in zip(watched, texts, strict=True)}
-            tails = known[(index, *texts)] = _tails(spec, case, index)
+            tails = known[(index, *texts)] = _tails(spec, conditions, case, index)
         if index == 0:
             watch.seen.clear()
         for more, tail in tails:
@@ -110,16 +125,16 @@ class _Watch:
         return True
 
 
-def _tails(spec: SweepSpec, case: Case, index: int) -> _Tails:
+def _tails(spec: SweepSpec, conditions: Conditions, case: Case, index: int) -> _Tails:
     """All that the `when` entries, in order, add in one case, with draw number `index`."""
     grown: list[tuple[tuple[str, ...], Row, Case]] = [((), (), case)]
-    for entry in spec.when:
+    for entry, accepted in conditions:
         grown = [
             extended
             for names, cells, known in grown
             for extended in (
                 _entry_rows(spec, entry, index, names, cells, known)
-                if _matches(entry, known)
+                if _matches(accepted, known)
                 else [(names, cells, known)]
             )
         ]
@@ -142,20 +157,21 @@ def _entry_rows(
 
 def count_cases(spec: SweepSpec, base: list[Block], drawn: frozenset[str]) -> int:
     """The points over one run of blocks: for each case of the conditions, how often it occurs times what it adds."""
-    mentioned = _mentioned(spec)
+    conditions = conditions_of(spec)
+    mentioned = _mentioned(conditions)
     told = [_cases(block, mentioned) for block in base if mentioned.keys() & set(block.names)]
     rest = prod(block.length for block in base if not mentioned.keys() & set(block.names))
-    if prod(map(len, told)) > _MOST_CASES:
+    if prod(map(len, told)) > min(_MOST_CASES, _MOST_LOOKS // len(conditions)):
         told = [Counter({tuple((name, None) for name, _ in next(iter(each))): each.total()}) for each in told]
     constants = _constants(spec.parameters, mentioned) | dict.fromkeys(drawn)
     total = 0
     for combination in product(*(each.items() for each in told)):
         case = constants | dict(chain.from_iterable(pairs for pairs, _ in combination))
-        total += prod(times for _, times in combination) * _count_tails(spec, case, bool(drawn))
+        total += prod(times for _, times in combination) * _count_tails(spec, conditions, case, bool(drawn))
     return rest * total
 
 
-def _cases(block: Block, mentioned: Mapping[str, frozenset[str]]) -> Counter[tuple[tuple[str, str | None], ...]]:
+def _cases(block: Block, mentioned: Mapping[str, set[str]]) -> Counter[tuple[tuple[str, str | None], ...]]:
     """How often each case occurs among the rows; a long computed block is one case that matches all."""
     watched = [(place, name, mentioned[name]) for place, name in enumerate(block.names) if name in mentioned]
     if block.length > blocks.KEEP_ROWS:
@@ -166,10 +182,10 @@ def _cases(block: Block, mentioned: Mapping[str, frozenset[str]]) -> Counter[tup
     )
 
 
-def _count_tails(spec: SweepSpec, case: Case, drawn: bool) -> int:
+def _count_tails(spec: SweepSpec, conditions: Conditions, case: Case, drawn: bool) -> int:
     points = 1
-    for entry in spec.when:
-        if _matches(entry, case):
+    for entry, accepted in conditions:
+        if _matches(accepted, case):
             axis_blocks = blocks.of_axes(entry.parameters, spec.zip, blocks.silent)
             points *= prod(block.length for block in axis_blocks)
             drawn = drawn or bool(blocks.distributions(entry.parameters))
@@ -177,30 +193,32 @@ def _count_tails(spec: SweepSpec, case: Case, drawn: bool) -> int:
     return points * (spec.samples if drawn else 1)
 
 
-def completed(spec: SweepSpec, entry: Mapping[str, Json]) -> dict[str, Json]:
+def completed(spec: SweepSpec, conditions: Conditions, entry: Mapping[str, Json]) -> dict[str, Json]:
     """An included point, with the constants of the `when` entries that match it taken over."""
-    mentioned = _mentioned(spec)
     values = dict(entry)
-    case = _constants(spec.parameters, mentioned) | {name: canonical_json(value) for name, value in entry.items()}
-    for each in spec.when:
-        if _matches(each, case):
+    case = _constants(spec.parameters, _names(conditions)) | {
+        name: canonical_json(each) for name, each in entry.items()
+    }
+    for each, accepted in conditions:
+        if _matches(accepted, case):
             constants = {name: item.value for name, item in each.parameters.items() if isinstance(item, Constant)}
             values = constants | values
             case = case | {name: canonical_json(value) for name, value in values.items()}
     return values
 
 
-def missing(spec: SweepSpec, entry: Mapping[str, Json]) -> list[str]:
+def missing(spec: SweepSpec, conditions: Conditions, entry: Mapping[str, Json]) -> list[str]:
     """The conditional names that an included point must have and has not."""
-    values = completed(spec, entry)
-    case = _constants(spec.parameters, _mentioned(spec)) | {name: canonical_json(each) for name, each in values.items()}
-    active = dict.fromkeys(name for each in spec.when if _matches(each, case) for name in each.parameters)
+    values = completed(spec, conditions, entry)
+    case = _constants(spec.parameters, _names(conditions)) | {
+        name: canonical_json(each) for name, each in values.items()
+    }
+    active = dict.fromkeys(
+        name for each, accepted in conditions if _matches(accepted, case) for name in each.parameters
+    )
     return [name for name in active if name not in values]
 
 
-def exclusive(one: When, other: When) -> bool:
+def exclusive(one: Texts, other: Texts) -> bool:
     """Whether two conditions can never hold together, as far as one name decides it."""
-    return any(
-        not set(map(canonical_json, one.matches[name])) & set(map(canonical_json, other.matches[name]))
-        for name in one.matches.keys() & other.matches.keys()
-    )
+    return any(one[name].isdisjoint(other[name]) for name in one.keys() & other.keys())

@@ -8,17 +8,18 @@ went by; only draws under a condition need watching, and only within one grid po
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, product
 from math import prod
 from typing import NamedTuple
 
 from reconciler.core import blocks
 from reconciler.core.blocks import Block, Row, Say, cell
-from reconciler.core.conditions import any_of, completed, count_cases, draws_conditionally, extended
+from reconciler.core.conditions import any_of, completed, conditions_of, count_cases, draws_conditionally, extended
 from reconciler.core.identity import canonical_json, short_hash
 from reconciler.core.model import Json, Point, TaskId
 from reconciler.core.spec import Constant, SweepSpec
 
+_FEW = 64  # alternatives of an entry of `exclude`, all combinations of which are remembered
 _NOTHING = Block((), 1, lambda: [()])
 
 
@@ -105,12 +106,27 @@ def _base(spec: SweepSpec, say: Say) -> list[Block]:
 def _included(spec: SweepSpec, say: Say) -> dict[str, dict[str, Json]]:
     """The points given by hand, by their text; constants are taken over, or given another value."""
     included: dict[str, dict[str, Json]] = {}
+    conditions = conditions_of(spec)
     for entry in spec.include:
-        values = completed(spec, entry)
+        values = completed(spec, conditions, entry)
         layout, cells = _layout(spec, tuple(values)), tuple(map(cell, values.values()))
         if included.setdefault(layout.text(cells), parameters := layout.parameters(cells)) is not parameters:
             say(f"include: the point {canonical_json(parameters)} is given twice; equal points collapse into one")
     return included
+
+
+class _Excluded(NamedTuple):
+    """The entries of `exclude` that are about the same cells: looked up at once, however many they are."""
+
+    places: tuple[int, ...]
+    rows: set[tuple[str, ...]]  # of entries with few alternatives, each combination
+    others: list[tuple[frozenset[str], ...]]
+
+    def matches(self, cells: Row) -> bool:
+        row = tuple([cells[place][1] for place in self.places])
+        return row in self.rows or any(
+            all(text in texts for text, texts in zip(row, entry, strict=True)) for entry in self.others
+        )
 
 
 class _Layout(NamedTuple):
@@ -120,10 +136,10 @@ class _Layout(NamedTuple):
     skeleton: dict[str, Json]  # all names in declared order, constants filled in
     template: str  # canonical JSON of (sweep, parameters, replicate), up to the replicate
     order: tuple[int, ...]  # which cell fills which place of the template
-    exclude: tuple[tuple[tuple[int, frozenset[str]], ...], ...]  # for each entry: (cell, the texts that match)
+    exclude: tuple[_Excluded, ...]
 
     def excludes(self, cells: Row) -> bool:
-        return any(all(cells[place][1] in texts for place, texts in entry) for entry in self.exclude)
+        return any(each.matches(cells) for each in self.exclude)
 
     def text(self, cells: Row) -> str:
         return self.template % tuple([cells[place][1] for place in self.order])
@@ -156,13 +172,21 @@ def _layout(spec: SweepSpec, names: tuple[str, ...]) -> _Layout:
     )
 
 
-def _excluded(
-    spec: SweepSpec, names: tuple[str, ...], constants: Mapping[str, Json]
-) -> Iterator[tuple[tuple[int, frozenset[str]], ...]]:
-    """The entries that can match points with these names, as conditions on their cells."""
+def _excluded(spec: SweepSpec, names: tuple[str, ...], constants: Mapping[str, Json]) -> Iterator[_Excluded]:
+    """The entries that can match points with these names, by the cells that they are about."""
+    found: dict[tuple[int, ...], _Excluded] = {}
+    place_of = {name: place for place, name in enumerate(names)}
     for entry in spec.exclude:
         wanted = {name: any_of(value) for name, value in entry.items()}
         fixed = {name: canonical_json(constants[name]) for name in wanted if name in constants}
-        present = all(name in names or name in constants for name in wanted)
+        present = all(name in place_of or name in constants for name in wanted)
         if present and all(text in wanted[name] for name, text in fixed.items()):
-            yield tuple((names.index(name), texts) for name, texts in wanted.items() if name in names)
+            accepted = {place_of[name]: texts for name, texts in wanted.items() if name in place_of}
+            places = tuple(sorted(accepted))
+            group = found.setdefault(places, _Excluded(places, set(), []))
+            alternatives = tuple(accepted[place] for place in places)
+            if prod(map(len, alternatives)) <= _FEW:
+                group.rows.update(product(*alternatives))
+            else:
+                group.others.append(alternatives)
+    yield from found.values()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
+from itertools import chain, combinations, islice
 from math import isclose
 
 from reconciler.core import axes
 from reconciler.core.command import RESERVED
-from reconciler.core.conditions import any_of, exclusive, missing
+from reconciler.core.conditions import any_of, conditions_of, exclusive, missing, texts_of
 from reconciler.core.errors import Problem
 from reconciler.core.hints import nearest
 from reconciler.core.identity import canonical_json
@@ -32,25 +33,32 @@ from reconciler.core.spec import (
 )
 
 _NAME = re.compile(r"[+~]?[A-Za-z_][A-Za-z0-9_.@/-]{0,199}")
+_MOST = 1e300  # the sum of a few such numbers is still one
+_MOST_STEPS = 2**53  # beyond it a step is lost in the rounding
+_MOST_PROBLEMS = 20  # of one space: who reads more?
 _Path = tuple[str | int, ...]
 
 
 def problems(spec: SweepSpec) -> list[Problem]:
-    """All problems of the space, with paths from the manifest's root; empty means that `expand` will succeed."""
-    found = [*_names(spec), *_axes(spec), *_zips(spec), *_when(spec)]
-    known = list(_places(spec))
-    found += _unknown(spec.exclude, "exclude", known)
-    found += _unknown(spec.include, "include", known)
-    return found or [*_included(spec)]
+    """The problems of the space, with paths from the manifest's root; empty means that `expand` will succeed."""
+    known = _places(spec)
+    entries = (_unknown(spec.exclude, "exclude", known), _unknown(spec.include, "include", known))
+    found = chain(_names(spec), _axes(spec), _zips(spec), _when(spec), *entries)
+    return list(islice(found, _MOST_PROBLEMS)) or list(islice(_included(spec), _MOST_PROBLEMS))
 
 
 def never_matching(spec: SweepSpec) -> list[Problem]:
     """Entries of `exclude` with a value that its axis does not have: probably a slip of the pen, but no error."""
-    found = []
+    found: list[Problem] = []
+    texts: dict[str, set[str]] = {}
     for index, entry in enumerate(spec.exclude):
         for name, value in entry.items():
             axis = spec.parameters.get(name)
-            if isinstance(axis, Values) and not any_of(value) & set(map(canonical_json, axis.values)):
+            if not isinstance(axis, Values) or len(found) >= _MOST_PROBLEMS:
+                continue
+            if name not in texts:
+                texts[name] = set(map(canonical_json, axis.values))
+            if any_of(value).isdisjoint(texts[name]):
                 message = f"no point has {name} = {canonical_json(value)}: this entry excludes nothing"
                 path = ("spec", "exclude", index, name)
                 found.append(Problem(path=path, reason="ExcludesNothing", message=message, hint=_kinds(value, axis)))
@@ -63,6 +71,11 @@ def _kinds(value: Json, axis: Values) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- names
+
+
+def names(spec: SweepSpec) -> Collection[str]:
+    """The names of all parameters, wherever they are declared."""
+    return _places(spec)
 
 
 def _places(spec: SweepSpec) -> dict[str, _Path]:
@@ -106,7 +119,7 @@ def _nested(places: Mapping[str, _Path]) -> Iterator[Problem]:
                 yield Problem(path=path, reason="NestedName", message=message, hint="rename one of them", at_key=True)
 
 
-def _unknown(entries: Iterable[Mapping[str, Json]], field: str, known: list[str]) -> Iterator[Problem]:
+def _unknown(entries: Iterable[Mapping[str, Json]], field: str, known: Collection[str]) -> Iterator[Problem]:
     for index, entry in enumerate(entries):
         for name in entry:
             if name not in known:
@@ -136,9 +149,31 @@ def _axes(spec: SweepSpec) -> Iterator[Problem]:
     for path, parameter in declared(spec):
         if isinstance(parameter, Constant):
             continue
-        message = _wrong_draw(parameter) if isinstance(parameter, Distribution) else _wrong_axis(parameter)
+        message = _beyond(parameter)
+        if not message:
+            message = _wrong_draw(parameter) if isinstance(parameter, Distribution) else _wrong_axis(parameter)
         if message:
             yield Problem(path=path, reason="InvalidParameter", message=message)
+
+
+def _beyond(parameter: Axis | Distribution) -> str:
+    """What is too large, or too fine, to be computed with."""
+    numbers = [each for field in fields(parameter) if _is_number(each := getattr(parameter, field.name))]
+    if any(abs(each) > _MOST for each in numbers):
+        return f"numbers beyond {_MOST:g} cannot be computed with"
+    match parameter:
+        case Uniform() | LogUniform() if (
+            parameter.step and parameter.max - parameter.min > parameter.step * _MOST_STEPS
+        ):
+            return f"a step of {parameter.step} is too fine for the range from {parameter.min} to {parameter.max}"
+        case Normal() if parameter.step and abs(parameter.mean) + 10 * parameter.stddev > parameter.step * _MOST_STEPS:
+            return f"a step of {parameter.step} is too fine for a mean of {parameter.mean} and such a deviation"
+        case _:
+            return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _wrong_axis(axis: Axis) -> str:
@@ -242,9 +277,10 @@ def _when(spec: SweepSpec) -> Iterator[Problem]:
             place = (*path, "parameters", name)
             yield Problem(path=place, reason="DuplicateName", message=message, hint=hint, at_key=True)
         known.update(entry.parameters)
-    for (_, one), (second, other) in combinations(enumerate(spec.when), 2):
+    conditions = list(map(texts_of, spec.when))
+    for (first, one), (second, other) in combinations(enumerate(spec.when), 2):
         shared = one.parameters.keys() & other.parameters.keys()
-        if shared and not exclusive(one, other):
+        if shared and not exclusive(conditions[first], conditions[second]):
             name = min(shared)
             message = f"`{name}` would get two values where both conditions hold"
             place = ("spec", "when", second, "parameters", name)
@@ -257,12 +293,13 @@ def _included(spec: SweepSpec) -> Iterator[Problem]:
     tables = {frozenset(point) for point in spec.points or ()}
     columns = frozenset().union(*tables)
     needed = [name for name, each in spec.parameters.items() if not isinstance(each, Constant)]
+    conditions = conditions_of(spec)
     for index, entry in enumerate(spec.include):
         lacking = [name for name in needed if name not in entry]
         named = columns & entry.keys()
         if tables and named not in tables:
             lacking += sorted(min(tables, key=lambda table: len(table ^ named)) - named)
-        lacking += [] if lacking else missing(spec, entry)
+        lacking += [] if lacking else missing(spec, conditions, entry)
         if lacking:
             message = f"an included point names every axis; {', '.join(f'`{name}`' for name in lacking)} is missing"
             yield Problem(path=("spec", "include", index), reason="IncompletePoint", message=message)

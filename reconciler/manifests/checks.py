@@ -17,6 +17,8 @@ from reconciler.manifests import tables
 from reconciler.manifests.convert import spec_of
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
+_MANY = 10**18
+_NAMES_EACH = 200  # parameters that as many tasks as there may be could have
 _IDLE = {  # accepted, and without effect in this version
     "results": "this version collects nothing: what tasks write stays in the output folders of their attempts",
     "schedulerOptions": "this version runs on no scheduler that would take options",
@@ -83,11 +85,20 @@ def _table_path(document: Json) -> str | None:
 def _spec_problems(spec: SweepSpec, written: Fields, max_tasks: int) -> Iterator[Problem]:
     """What is wrong with a spec of the right form. What must be expanded to be seen comes last, within limits."""
     problems = [*validity.problems(spec), *_samples(spec, written), *_schedule(spec)]
-    if not problems and (count := parameters.count(spec)) > max_tasks:
-        message = f"{count} tasks are more than a sweep may have ({max_tasks})"
-        hint = "counted before `exclude`; the operator can raise limits.maxTasksPerSweep"
-        problems = [Problem(path=("spec", "parameters"), reason="TooManyTasks", message=message, hint=hint)]
-    yield from problems or command.check(spec)
+    yield from problems or list(_size(spec, max_tasks)) or command.check(spec)
+
+
+def _size(spec: SweepSpec, max_tasks: int) -> Iterator[Problem]:
+    """More than we want to expand. Tasks are counted by multiplication, so that this costs nothing."""
+    count, names, path = parameters.count(spec), len(validity.names(spec)), ("spec", "parameters")
+    told = str(count) if count < _MANY else f"more than {_MANY}"
+    hint = "counted before `exclude`; the operator can raise limits.maxTasksPerSweep"
+    if count > max_tasks:
+        message = f"{told} tasks are more than a sweep may have ({max_tasks})"
+        yield Problem(path=path, reason="TooManyTasks", message=message, hint=hint)
+    elif count * names > max_tasks * _NAMES_EACH:
+        message = f"{told} tasks with {names} parameters each are more values than a sweep may have"
+        yield Problem(path=path, reason="TooLarge", message=message, hint=hint)
 
 
 def _samples(spec: SweepSpec, written: Fields) -> Iterator[Problem]:

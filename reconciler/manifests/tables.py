@@ -13,6 +13,9 @@ from reconciler.core.errors import Position
 from reconciler.core.model import Json
 from reconciler.documents import MAX_PROBLEMS, Finding, NotScalarError, scalar, surprising, unusable
 
+MAX_VALUES = 5_000_000  # of one table: a million of them take some 30 MB of memory
+MAX_ROW = 1 << 20  # characters of one point
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -75,6 +78,9 @@ def _fill(table: Table, lines: Iterator[Sequence[str]], file: str, line: Callabl
     for cells in lines:
         if not cells:
             continue
+        if too_much := _too_much(table, cells):
+            table.findings.append(_Place(file, line()).finding("TooLarge", too_much))
+            return
         if len(cells) != len(names):
             message = f"{len(cells)} values where the first line has {len(names)} names"
             table.findings.append(_Place(file, line()).finding("InvalidTable", message))
@@ -89,10 +95,21 @@ def _fill(table: Table, lines: Iterator[Sequence[str]], file: str, line: Callabl
         table.findings.append(_Place(file).finding("InvalidTable", "the table has no points below its names"))
 
 
+def _too_much(table: Table, cells: Sequence[str]) -> str:
+    """Why this row is not taken in, or ""."""
+    if sum(map(len, cells)) > MAX_ROW:
+        return f"one point has more than {MAX_ROW:,} characters"
+    if (len(table.rows) + 1) * len(cells) > MAX_VALUES:
+        return f"more than {MAX_VALUES:,} values in one table"
+    return ""
+
+
 def _value(cell: str, known: dict[str, Json], table: Table, place: _Place) -> Json:
     text = cell.strip()
     if text in known:
         return known[text]
+    if len(table.findings) >= MAX_PROBLEMS:
+        return None
     if why := unusable(text):
         table.findings.append(place.finding("InvalidText", why))
         return None

@@ -14,7 +14,7 @@ from reconciler.core.identity import task_id
 from reconciler.core.model import FailureClass
 from reconciler.core.parameters import count, expand
 from reconciler.core.spec import Constant, MaxFailures, Placement, RetryAction, RetryRule, Strategy, Values
-from reconciler.manifests import Broken, InvalidManifest, Loaded, from_document, load, load_all
+from reconciler.manifests import Broken, InvalidManifest, Loaded, from_document, load, load_all, tables
 
 FOLDER = Path(__file__).parent / "manifests"
 GOOD = sorted(path for path in (FOLDER / "good").iterdir() if path.is_file())
@@ -322,3 +322,14 @@ def test_a_broken_manifest_still_tells_its_name():
 
     assert isinstance(broken, Broken)
     assert "s" == broken.name
+
+
+@pytest.mark.parametrize(("name", "most", "told"), [("MAX_VALUES", 3, "3 values"), ("MAX_ROW", 8, "8 characters")])
+def test_a_table_of_very_much_is_refused_where_it_becomes_too_much(monkeypatch, name, most, told):
+    monkeypatch.setattr(tables, name, most)
+
+    (error,) = errors_of(
+        f"{HEAD}spec: {{command: [x], points: {{file: t.csv}}}}".encode(), lambda _: b"a,b\n1,2\n333333,444444\n"
+    )
+
+    assert (True, True) == (error.startswith("t.csv:3:1: "), told in error)

@@ -93,15 +93,16 @@ class Root(Place):
         else:
             self._mark = mark
 
-    def win_epoch(self, daemon: str, after: int) -> None:
+    def win_epoch(self, daemon: str, after: int, earlier: List[str]) -> None:
         """Become the ruling agent: take the number after the highest, and drop those below it.
 
         after: the last epoch that this daemon has won, 0 if none. Raises Refusal when another has won one since: who
         was frozen, or cut off, must not take back what somebody has taken over.
+        earlier: who served the daemon's state before it. They are gone; an epoch of theirs was asked for before.
         """
         while True:
             number = max([0, *self._epochs()]) + 1
-            if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon):
+            if 0 < after < number - 1 and self._winner(number - 1) not in (None, daemon, *earlier):
                 raise self.fencing()
             claim = dict(self.claim_base("epoch"), pid=os.getpid(), daemon=daemon)
             won = win("%s/epoch/%d" % (self.path, number), json.dumps(claim), "epoch", durable=True)

@@ -33,7 +33,7 @@ class Source:
 
 async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
     clock = VirtualClock()
-    projects = Projects(Source(failures=1), Path("/mirror"), clock)  # type: ignore[arg-type]
+    projects = Projects(Source(failures=1), Path("/mirror"), clock)
     await projects.bring({PIN})
     clock.jump(-86_400)
     await clock.advance(AGAIN_S)

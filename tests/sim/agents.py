@@ -41,7 +41,7 @@ class Box:
             except AttributeError as error:  # else it would look as if there were no such module
                 raise ImportError(f"agent/{name}.py: {error}") from error
             if name == "crash":
-                module.crashpoint = proc_calls.crashpoint  # type: ignore[attr-defined]
+                module.crashpoint = proc_calls.crashpoint
         return self._modules[name]
 
     def _import(self, name: str, globals_: Any = None, locals_: Any = None, listed: Any = (), level: int = 0) -> Any:
@@ -74,10 +74,10 @@ def _code(name: str) -> CodeType:
 def box() -> Box:
     """The one set of modules: they keep no state of their own."""
     made = Box()
-    made.desk.Desk._fork = _fork  # type: ignore[attr-defined]
-    made.side.start = _start_side  # type: ignore[attr-defined]
-    made.side.make_worktree = _make_worktree  # type: ignore[attr-defined]
-    made.side.empty_trash = _empty_trash  # type: ignore[attr-defined]
+    made.desk.Desk._fork = _fork
+    made.side.start = _start_side
+    made.side.make_worktree = _make_worktree
+    made.side.empty_trash = _empty_trash
     return made
 
 
@@ -137,7 +137,7 @@ class Script:
 
     def _bury(self) -> None:
         """What the dead had begun is closed; no call that they make on their way out does anything."""
-        if self._steps.gi_running:  # type: ignore[attr-defined]
+        if self._steps.gi_running:
             return
         loop = self._proc.loop
         before, loop.current = loop.current, self._proc

@@ -75,7 +75,7 @@ class Daemon(Process):
         reach = Reach(
             clock=clock,
             dice=dice,
-            repository=SimRepository(world.history, world.remote, self.state.mirror, clock),  # type: ignore[arg-type]
+            repository=SimRepository(world.history, world.remote, self.state.mirror, clock),
             dialect=lambda config: world.far_sides[config.name].dialect(),
             link=lambda config: world.far_sides[config.name].link(self.host),
         )

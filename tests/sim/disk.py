@@ -229,7 +229,7 @@ def gated(states: Callable[[], tuple[State, Process] | None]) -> Iterator[None]:
         connection = CONNECT(*args, **options)
         return connection if found is None else Gate(connection, *found)
 
-    sqlite3.connect = connect  # type: ignore[assignment]
+    sqlite3.connect = connect
     try:
         yield
     finally:

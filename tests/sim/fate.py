@@ -205,7 +205,7 @@ class Fate:
         self.world.home.offset_s += self.dice.choice((-86400.0, -3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0, 86400.0))
 
     def _in(self, delay: float, call: object) -> None:
-        self.world.loop.kernel.call_later(delay, lambda: None if self.healed else call())  # type: ignore[operator]
+        self.world.loop.kernel.call_later(delay, lambda: None if self.healed else call())
 
     # -- two of them
 

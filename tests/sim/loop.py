@@ -82,7 +82,7 @@ class Process:
         before, self.loop.current = self.loop.current, self
         for task in tasks:
             if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task._log_destroy_pending = False
                 self.context.run(_close, task.get_coro())
         self.loop.current = before
 
@@ -151,11 +151,11 @@ class _Numbered:
         return self.number
 
 
-class SimFuture(_Numbered, asyncio.Future):  # type: ignore[type-arg]
+class SimFuture(_Numbered, asyncio.Future):
     """A future with a number."""
 
 
-class SimTask(_Numbered, asyncio.Task):  # type: ignore[type-arg]
+class SimTask(_Numbered, asyncio.Task):
     """A task with a number."""
 
 
@@ -179,7 +179,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         if context is None:
             context = copy_context()
         process = context.get(PROCESS) or self.kernel
@@ -189,7 +189,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Timer:  # type: ignore[override]
+    ) -> Timer:
         if context is None:
             context = copy_context()
         process = context.get(PROCESS) or self.kernel
@@ -202,17 +202,17 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Timer:  # type: ignore[override]
+    ) -> Timer:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
-    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+    call_soon_threadsafe = call_soon
 
     def create_future(self) -> asyncio.Future[Any]:
         future = SimFuture(loop=self)
         future.number = self.number()
         return future
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         _Numbered.number = self.number()  # the base class hashes it while it is made
         task = SimTask(coro, loop=self, name=name or "task", context=context)
         task.number = _Numbered.number

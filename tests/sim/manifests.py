@@ -116,7 +116,7 @@ def parsed_once() -> Iterator[None]:
     """A text is parsed once in this interpreter, by the production parser, however often daemons start."""
     survey, catalog = reconciler.controller.survey, reconciler.catalog
     before = survey.load_all, catalog.from_document
-    survey.load_all = _load  # type: ignore[assignment]
+    survey.load_all = _load
     catalog.from_document = _from_document
     try:
         yield

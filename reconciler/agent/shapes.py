@@ -77,6 +77,7 @@ class Claim(NamedTuple):
     lock: Optional[LockId]
     gpus: List[int]
     raw: Object
+    begun: Optional[float] = None  # when the attempt itself did, in seconds after the boot: its shim may be older
 
 
 def spec_of(value: Json) -> Spec:
@@ -129,6 +130,7 @@ def claim_of(value: Json) -> Claim:
         lock=None if lock is None else LockId(text(lock, "path"), whole(lock, "dev"), whole(lock, "ino")),
         gpus=wholes(body, "gpus") if started else [],
         raw=body,
+        begun=number(body, "begun") if started and "begun" in body else None,
     )
 
 

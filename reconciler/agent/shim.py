@@ -150,6 +150,7 @@ class Shim:
         claim["pid"] = pid
         claim["job"] = str(pid)
         claim["start"] = self.start
+        claim["begun"] = system.uptime_s()
         self.lock = LockId(self.lock_path, lock.st_dev, lock.st_ino)
         claim["lock"] = {"path": self.lock_path, "dev": lock.st_dev, "ino": lock.st_ino}
         claim["gpus"] = list(self.gpus)

@@ -66,4 +66,7 @@ class Watch:
             spec = look.read_json(self._root.attempt(eid) + "/spec.json")
             walltime_s = spec.get("walltime_s") if isinstance(spec, dict) else None
             watched.walltime_s = walltime_s if isinstance(walltime_s, int) else None
-        return watched.walltime_s is not None and system.age_s(claim.start) > watched.walltime_s
+        if watched.walltime_s is None:
+            return False
+        age_s = system.age_s(claim.start) if claim.begun is None else system.uptime_s() - claim.begun
+        return age_s > watched.walltime_s

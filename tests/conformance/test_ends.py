@@ -301,6 +301,17 @@ async def test_the_walltime_of_a_task_without_a_shim_is_kept(site):
     assert not alive(pid)
 
 
+async def test_the_walltime_of_a_task_without_a_shim_begins_with_the_task_not_with_its_shim(site):
+    visit = await site.open(slots=1)
+    await visit.run("sleep", "2")
+    began = asyncio.get_running_loop().time()
+    spec, _ = await orphan(site, visit, walltime_s=2)
+
+    await visit.told(spec.eid, lambda found: found.lock is Lock.FREE)
+
+    assert asyncio.get_running_loop().time() - began >= 2
+
+
 async def test_looking_at_locks_is_never_taken_for_holding_them(site):
     one = await site.open()
     spec, pid = await orphan(site, one)

@@ -103,6 +103,8 @@ class Mirror:
         orders += [f"delete {_KEPT}{commit}\n" for commit in sorted(have - want)]
         if not orders:
             return
+        for commit in want - have:  # a file that is there and was not listed is torn, and would lock its name for ever
+            (self._directory / _KEPT / commit).unlink(missing_ok=True)
         result = await self.run("update-ref", "--stdin", stdin="".join(orders))
         if result.code:
             raise failures.explain(result, self._address)

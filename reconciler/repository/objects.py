@@ -6,6 +6,7 @@ and keeps. They are started with our environment, and anew if they have died.
 
 from __future__ import annotations
 
+import configparser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,9 @@ from reconciler.repository.reading import Entry, Kind
 TREE_LIMIT = 16 << 20
 _DIRECTORY, _SYMLINK, _SUBMODULE = 0o040000, 0o120000, 0o160000
 _FILES = (0o100644, 0o100755)
-_EVERY_ERROR = (git.GitError, ODBError, ValueError, OSError, KeyError, IndexError, AssertionError)
+_EVERY_ERROR = (
+    git.GitError, ODBError, ValueError, OSError, KeyError, IndexError, AssertionError, configparser.Error
+)  # fmt: skip
 
 
 class Objects:
@@ -42,7 +45,7 @@ class Objects:
         """What a reference such as "refs/heads/main" points at; None when this cannot be told."""
         try:
             return Commit(str(SymbolicReference.dereference_recursive(self._repo, name)))
-        except (ValueError, OSError):
+        except (ValueError, OSError, AssertionError):  # the last: the reference's file is empty
             return None
 
     def has_commit(self, commit: Commit) -> bool:

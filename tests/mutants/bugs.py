@@ -156,6 +156,19 @@ MUTANTS = (
         bug="crash images: one odd file in an attempt's folder stopped its whole source for ever",
     ),
     Mutant(
+        name="record-put-in-place-once",
+        guard="a record that cannot be put in place is tried again",
+        edits=(
+            Edit("reconciler/agent/shim.py", "RECORD_PAUSES_S = (0.05, 0.2, 1.0, 5.0, 30.0)", "RECORD_PAUSES_S = ()"),
+            Edit(
+                "reconciler/agent/shim.py", "        if not os.path.exists(self.record_path):\n", "        if False:\n"
+            ),
+        ),
+        caught_by=suite("torn/test_garbage.py::test_a_task_that_removes_what_lies_in_its_folder_still_has_an_end"),
+        hangs=True,
+        bug="an error at each call: one failed rename after a task's end made it run once more",
+    ),
+    Mutant(
         name="abandoned-worktrees-pile-up",
         guard="what killed makers of worktrees have left is thrown away",
         edits=(Edit("reconciler/agent/side.py", "if MAKING in entry.name and now", "if False and now"),),

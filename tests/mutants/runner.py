@@ -20,7 +20,7 @@ from tests.mutants.model import ROOT, Catcher, Mutant, Simulator, Suite, apply
 COPIED = ("reconciler", "schemas", "tests", "examples", "sweeps.d", "benchmarks", "pyproject.toml")
 MARK = "RECONCILER_MUTANT"
 TEST_S = 45  # one test, at most
-COMMAND_S = 240.0
+COMMAND_S = 600.0
 RULE = re.compile(r"(I[1-7]|liveness)\b")  # how the simulator names what was broken
 ASSERTED = (
     "assert ",

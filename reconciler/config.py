@@ -28,7 +28,7 @@ MANIFESTS = "sweeps.d"
 _SYSTEM_FILE = Path("/etc/reconciler") / FILE_NAME
 _HASH_LENGTH = 10
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")  # a scheme, or user@host:path
-_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]+@")
+_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@:]*:[^/@]+@")
 _LATER_FIELDS = {"host", "maxJobs", "pollInterval", "options", "dialect"}  # of sources that are not of this machine
 _LATER_SCHEDULERS = {"slurm", "pbs"}
 

@@ -31,10 +31,18 @@ def marked(exchange: Exchange[T], source: Source, store: Store) -> Exchange[T]:
 
 def is_older(store: Store, source: Source, mark: str) -> bool:
     """Whether something was started on the source that this state cannot know of: by a daemon of a later state."""
+    daemon, moment = _read(mark)
+    return bool(daemon) and daemon != source.daemon and moment > store.begun
+
+
+def moment_of(mark: str) -> int:
+    """How far the state had come that left it; 0 when it is none."""
+    return _read(mark)[1]
+
+
+def _read(mark: str) -> tuple[str, int]:
     daemon, _, moment = mark.rpartition(" ")
-    if not daemon or not moment.isdecimal():
-        return False
-    return daemon != source.daemon and int(moment) > store.begun
+    return (daemon, int(moment)) if daemon and moment.isdecimal() else ("", 0)
 
 
 async def write_down_names(source: Source, store: Store) -> int:

@@ -6,10 +6,14 @@ import re
 
 HIDDEN = "***"
 
-_USER_INFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]*@")
+# A name may go on before its word, and a scheme before its last letters: looking for where they begin, from each letter
+# of a long text anew, would take hours.
+_USER_INFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/'\"]*@")
 _WORDS = "password|passwd|secret|token|credential|api_?key|private_?key|access_?key"
 _LIKE_A_SECRET = rf"[A-Za-z0-9_-]*(?:{_WORDS})[A-Za-z0-9_-]*"
-_NAMED = re.compile(rf"(?i)(?P<name>\b{_LIKE_A_SECRET})(?P<is>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;&]+)")
+_NAMED = re.compile(
+    rf"(?i)(?P<name>(?:{_WORDS})[A-Za-z0-9_-]{{0,100}})(?P<is>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;&]+)"
+)
 _NAME = re.compile(rf"(?i){_LIKE_A_SECRET}")
 _BEARER = re.compile(r"(?i)(?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
 

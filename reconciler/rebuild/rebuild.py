@@ -92,6 +92,7 @@ class _Rebuild:
             self._name_all(past, memory)
             store = Store.create(work, instance=self._owner, at=self._reach.clock.now())
             try:
+                store.go_on_from(past.moment)
                 await self._recall(store, repository, memory, past)
                 return self._told(store, memory, past)
             finally:

@@ -17,7 +17,7 @@ from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Census
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
-from reconciler.marks import census
+from reconciler.marks import census, moment_of
 from reconciler.rebuild.past import Left, Past
 from reconciler.source import Source
 
@@ -98,6 +98,8 @@ async def survivors(
         sessions = [await stack.enter_async_context(_session(config, who, reach)) for config in sources]
         await reach.clock.sleep(settle_s)
         for source in sessions:
+            assert source.state.hello is not None, "it is connected"
+            past.moment = max(past.moment, moment_of(source.state.hello.mark))
             async for page in _pages(source):
                 for left in _lefts(source, page):
                     past.add(left)

@@ -13,6 +13,8 @@ from reconciler.repository.address import Address
 from reconciler.repository.git import Result
 
 _TOLD_MAX = 300
+_HEARD_MAX = 8_000
+_LINE_MAX = 1_000
 _BRANCHES_MAX = 20
 
 
@@ -105,8 +107,9 @@ def is_missing_reference(result: Result) -> bool:
 
 def explain(result: Result, address: Address) -> RepositoryError:
     """The error that a failed git stands for; an unrecognised one keeps git's own words, without secrets."""
+    heard = _heard(result)
     for meaning in _MEANINGS:
-        if any(re.search(words, result.stderr) for words in meaning.words):
+        if any(re.search(words, heard) for words in meaning.words):
             message = f"{meaning.message.format(url=address.shown)}: {told(result)}"
             return RepositoryError(meaning.reason, message, hint=meaning.hint)
     return RepositoryError("GitFailed", f"git failed on {address.shown} with exit code {result.code}: {told(result)}")
@@ -125,7 +128,15 @@ def branch_not_found(branch: str, branches: Sequence[str], address: Address) -> 
 
 def told(result: Result) -> str:
     """The last thing that git said that is no mere advice, on one line."""
-    lines = [line.strip() for line in redact(result.stderr).splitlines() if line.strip()]
+    lines = [line.strip() for line in redact(_heard(result)).splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"fatal:|error:|ssh:|\S+: Permission denied|Host key", line)] or lines
     words = telling[0] if telling else "it said nothing"
     return "".join(character if character.isprintable() else "?" for character in words)[:_TOLD_MAX]
+
+
+def _heard(result: Result) -> str:
+    """What git said, as far as we listen: the remote end may say very much, in lines without end."""
+    said = result.stderr
+    if len(said) > 2 * _HEARD_MAX:
+        said = f"{said[:_HEARD_MAX]}\n{said[-_HEARD_MAX:]}"
+    return "\n".join(line[:_LINE_MAX] for line in said.splitlines())

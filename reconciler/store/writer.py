@@ -31,6 +31,7 @@ from reconciler.store.reader import Reader
 from reconciler.store.values import Accepted, DiffSummary, Draft, Event, RepositoryRow
 
 CHUNK = 2_000
+MOMENTS_BETWEEN = 1_000_000_000  # more than a state comes along after the last start that it has told a source of
 LIVES_KEPT = 50  # how many starts later a request of a daemon that is gone may still arrive
 
 
@@ -181,6 +182,13 @@ class Store(Reader):
         with self._database.transaction("names"):
             sql = "INSERT OR REPLACE INTO names (eid, source) VALUES (?, ?)"
             self._database.many(sql, [(eid, source) for eid in eids])
+
+    def go_on_from(self, moment: int) -> None:
+        """This new state follows one that had come so far, or a little farther: its own `moment` begins far beyond."""
+        with self._database.transaction("moment"):
+            self._database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+            sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)"
+            self._database.execute(sql, (moment + MOMENTS_BETWEEN,))
 
     # -- facts beside tasks
 

@@ -195,6 +195,17 @@ async def test_a_rehearsal_tells_the_same_and_changes_nothing(lab: RebuildLab) -
     assert [] == list(lab.state.glob("re[bh]*ing-*"))
 
 
+async def test_a_copy_from_before_the_rebuild_is_older_than_what_is_started_after_it(tmp_path: Path) -> None:
+    lab = RebuildLab(tmp_path, "laptop", "other")
+    lab.commit(s=X)
+    lab.sites["laptop"].mark, lab.sites["other"].mark = "d1 4000", "d2 900"
+
+    await lab.rebuild()
+
+    with lab.store() as store:
+        assert store.begun > 1_000_000 + 4000
+
+
 async def test_what_a_killed_rebuild_has_left_goes(lab: RebuildLab) -> None:
     (lab.state / "rebuilding-xyz").mkdir(parents=True)
 

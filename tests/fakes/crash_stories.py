@@ -234,6 +234,7 @@ AFTER: Mapping[str, tuple[str, Story]] = {
     "store.abandoned.": ("repository.prepared", life),
     "store.accepted.": ("store.intend.committed", queue),
     "store.cancel.": ("store.intend.committed", outdated),
+    "store.moment.": ("", loss),
     "store.names.": ("", put_back),
     "store.record.": ("", orphans),
 }

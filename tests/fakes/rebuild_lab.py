@@ -54,6 +54,7 @@ class Site:
         self.remains: dict[str, Json] = {}
         self.unread: list[str] = []
         self.away = False
+        self.mark = ""
         self.asked: list[str] = []
 
     async def open(
@@ -70,7 +71,8 @@ class Session:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.hello = Hello(identity=HERE, epoch=1, python="3.6.0", root="/r", clock=T0, owner=InstanceId(site.owner))
+        owner = InstanceId(site.owner)
+        self.hello = Hello(identity=HERE, epoch=1, python="3.6.0", root="/r", clock=T0, owner=owner, mark=site.mark)
 
     async def ask(self, request: Request) -> Reply:
         assert "census" == request.op

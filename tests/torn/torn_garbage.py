@@ -25,6 +25,7 @@ from reconciler.links.local import LocalLink
 NAMES = ("succeeds", "fails")
 PATIENCE_S = 60.0
 OPTIONAL = {"epoch", "digest", "job"}  # of a claim: they do not decide whether it is one
+YOUNGER = {"begun"}  # a claim without it is one of an older release; with nonsense in it, it is none
 NAMED = {"kind", "eid", "ended_by"}  # texts of which only one, or a few, will do
 WRONG: tuple[Any, ...] = (None, [], {}, -1, "", "no", "\ud800", 10**400, float("inf"), float("nan"))
 
@@ -84,7 +85,7 @@ def spoilt(whole: bytes, other: bytes) -> Iterator[bytes]:
     value = json.loads(whole)
     for name in value.keys() - OPTIONAL:
         yield from (json.dumps(value | {name: wrong}).encode() for wrong in WRONG if is_wrong(name, value[name], wrong))
-        if value[name] is not None:
+        if value[name] is not None and name not in YOUNGER:
             yield json.dumps({key: each for key, each in value.items() if key != name}).encode()
 
 

@@ -34,6 +34,7 @@ def main() -> int:
         os.execve(
             sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
         )
+    run.commit()
     if arguments.seed is not None:
         return _one(arguments.seed, verbose=arguments.verbose)
     return _many(arguments)

@@ -292,13 +292,13 @@ class _Written(io.StringIO):
 
 
 def open_text(path: Any, mode: str = "r", **_: Any) -> io.IOBase:
-    """The builtin, as the agent uses it: to read a text, or to write one."""
+    """The builtin, as the agent uses it: to read a text or bytes, or to write a text."""
     if mode == "w":
         return _Written(path)
-    assert mode == "r"
+    assert mode in ("r", "rb")
     fd = open_fd(path, real_os.O_RDONLY)
     opened = caller().fds[fd]
     assert opened.inode is not None
     data = opened.inode.data
     close(fd)
-    return io.StringIO(data.decode("utf-8", "replace"))
+    return io.BytesIO(data) if mode == "rb" else io.StringIO(data.decode("utf-8", "replace"))

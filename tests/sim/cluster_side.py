@@ -114,6 +114,7 @@ class ClusterSide:
         self.weather.down = self.weather.black_hole = False
         self.weather.slow_s = 0.0
         self.root.full, self.root.lag_s = False, 0.0
+        self.site.habits.length_s = min(self.site.habits.length_s, 20.0)  # so that the end is not far
         self.scheduler.heal()
         for node in self.scheduler.nodes:
             for start in node.running:

@@ -70,6 +70,8 @@ class Fate:
             ("state-disk-broken", 1, self._break_disk),
             ("clock-jumps", 2, self._jump),
             ("second-daemon", 0.5, self._second_daemon),
+            ("backup", 1, self._back_up),
+            ("restored", 0.7, self._restore),
         ]
         if len(self.world.far_sides) == 1:  # each source fences for itself alone
             found.append(("taken-over", 1, self._take_over))

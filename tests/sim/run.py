@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
@@ -122,8 +123,9 @@ def seeds_of(text: str) -> range | Iterator[int]:
     return range(int(first), int(last)) if last else itertools.count(int(first))
 
 
+@lru_cache(maxsize=1)
 def commit() -> str:
-    """Which code this is."""
+    """Which code this is; asked when the run begins, because the tree may move on meanwhile."""
     words = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

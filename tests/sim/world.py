@@ -68,8 +68,9 @@ class World:
         slots = sum(side.config.slots for side in self.far_sides.values())
         self.oracle.lawyer = Lawyer(self.history, prune_max=PRUNE_MAX, slack=slots)
         self.fate = Fate(self)
-        if self.scheduled:  # what takes minutes to be believed needs daemons that live as long
+        if self.scheduled:  # what takes minutes to be believed needs daemons, and tasks, that live as long
             self.fate.steps_between_kills = self.dice.choice((NEVER, 5000.0, 2000.0, 1000.0, 400.0, 100.0))
+            self.programs.habits.length_s = self.dice.choice((5.0, 60.0, 300.0, 900.0))
         self.rule(State(self.new_folder(), self.oracle))
         self.start_daemon()
 

@@ -28,6 +28,7 @@ SIZE_LIMIT = 1 << 20
 PENDING_LIMIT = 10_000
 _KEPT = 200
 _POLL_S = 0.05
+_LATEST = 1e12  # seconds since the epoch: anything beyond is no instant, and may be no number
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -165,6 +166,8 @@ def _action(path: Path) -> Action:
             "at": int() | float() as at,
             "by": str(by),
         }:
+            if not -_LATEST <= at <= _LATEST:
+                raise ValueError("`at` is no instant")
             if f"{id_}.json" != path.name or _ID.fullmatch(id_) is None:
                 raise ValueError("the id is not the file's name")
             if verb not in tuple(Verb):

@@ -47,7 +47,7 @@ class Channel:
             if len(self._in) > MAX_LINE:
                 raise ValueError("a line without end")
             return [json.loads(line.decode("utf-8")) for line in lines if line]
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or nested without end
             self.closed = True
             return []
 

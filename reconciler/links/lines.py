@@ -173,7 +173,7 @@ class LineSession:
 def _parsed(line: bytes) -> Mapping[str, Json]:
     try:
         message: Json = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, Mapping):
         raise Garbled("Garbled", f"the agent said {line[:256]!r}", hint="does a login script print on stdout?")

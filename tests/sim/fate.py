@@ -70,11 +70,11 @@ class Fate:
             ("state-disk-broken", 1, self._break_disk),
             ("clock-jumps", 2, self._jump),
             ("second-daemon", 0.5, self._second_daemon),
-            ("backup", 1, self._back_up),
-            ("restored", 0.7, self._restore),
         ]
         if len(self.world.far_sides) == 1:  # each source fences for itself alone
             found.append(("taken-over", 1, self._take_over))
+            found.append(("backup", 1, self._back_up))
+            found.append(("restored", 0.7, self._restore))
         return found
 
     def _all(self) -> list[Fault]:

@@ -46,13 +46,21 @@ def _read(mark: str) -> tuple[str, int]:
 
 
 async def write_down_names(source: Source, store: Store) -> int:
-    """Attempts that lie on the source, and that the state does not know: how many. Raises what asking raises."""
+    """Attempts that lie on the source, and of which the state does not know that: how many.
+
+    Those that it does not know at all will be placed there; those that it intends for another source are there already.
+    Raises what asking raises.
+    """
+    hello = source.state.hello
+    assert hello is not None, "it is connected"
     count = 0
     async for page in census(source):
         eids: list[Eid] = [*(remains.found.eid for remains in page.remains), *page.unread]
-        unknown = set(eids) - store.attempts_by_eid(eids).keys()
+        known = store.attempts_by_eid(eids)
+        unknown = set(eids) - known.keys()
         store.keep_names(unknown, source.config.name)
-        count += len(unknown)
+        there = [each.eid for each in known.values() if each.source != source.config.name]
+        count += len(unknown) + store.move(there, source.config.name, hello.identity)
     return count
 
 

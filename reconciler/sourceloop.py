@@ -39,6 +39,7 @@ PROBE_EVERY_S = 15.0
 AUDIT_MAX = 100  # attempts looked at again with each probe
 CODE_EVERY_S = 10.0
 FENCED_DELAY_S = 300.0  # somebody newer owns the root: do not fight over it
+HELD_AGAIN_S = 0.2
 REFUSED_DELAY_S = 5.0  # the source could not stage (a full disk, say)
 
 
@@ -76,6 +77,7 @@ class SourceLoop:
         self._to_acknowledge: list[Eid] = []
         self._settled = False  # this session has looked at everything that was open
         self.judged = False  # it was reached, or could not be, since this daemon began
+        self.held: Callable[[], bool] = lambda: False  # whether other sources are still to be asked what lies there
         self._asked: dict[Eid, float] = {}
         self._audited: deque[Eid] = deque()
         self._unresolved: dict[Eid, SweepName] = {}
@@ -227,6 +229,9 @@ class SourceLoop:
         self._wake.set()
         while True:
             self._wake.clear()
+            if self.held():
+                await self._pause(self._wake, HELD_AGAIN_S)
+                continue
             if self._clock.elapsed() >= self._pause_until:
                 self._try_again()
                 await self._submit_all()

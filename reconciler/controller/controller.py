@@ -70,6 +70,8 @@ class Controller:
     def attach(self, loops: Mapping[SourceName, SourceLoop]) -> None:
         """The sources, which need the controller to be there first."""
         self._loops = loops
+        for loop in loops.values():
+            loop.held = self._too_early
 
     def source_changed(self, changed: Changed) -> None:
         """A source has told something."""

@@ -12,7 +12,19 @@ from dataclasses import replace
 
 from reconciler.core.diff import Standing, Verb, decide
 from reconciler.core.errors import StoreError
-from reconciler.core.model import Attempt, AttemptKey, Eid, Instant, Phase, SourceName, SweepName, Task, TaskId, TaskKey
+from reconciler.core.model import (
+    Attempt,
+    AttemptKey,
+    Eid,
+    HostIdentity,
+    Instant,
+    Phase,
+    SourceName,
+    SweepName,
+    Task,
+    TaskId,
+    TaskKey,
+)
 from reconciler.store import rows
 from reconciler.store.database import Cell, Database, pages, places
 from reconciler.store.events import write_events
@@ -34,6 +46,10 @@ _ENDED = (
     "INSERT INTO endings (sweep, source, phase, n) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (sweep, source, phase) DO UPDATE SET n = n + excluded.n"
 )
+_QUEUED = """
+    SELECT s.name, a.task, a.number FROM attempts a JOIN sweeps s ON s.id = a.sweep
+    WHERE a.open = 1 AND a.phase = 'queued'
+"""
 _OPEN = """
     SELECT s.name, a.task, a.number, a.cancel FROM attempts a JOIN sweeps s ON s.id = a.sweep
     WHERE a.eid = ? AND a.open = 1
@@ -122,6 +138,20 @@ class Batch:
             self._events.append(
                 (at, Event(reason=reason, message="cancelling", sweep=key.sweep, task=key.task, attempt=number))
             )
+
+    def move(self, eid: Eid, source: SourceName, home: HostIdentity) -> bool:
+        """A queued attempt is on another source than was written down; returns whether it was queued."""
+        found = self._database.row(f"{_QUEUED} AND a.eid = ?", (eid,))
+        if found is None:
+            return False
+        name, task, number = found
+        sql = "UPDATE attempts SET source = ?, home = ?, accepted_at = NULL, sent_at = NULL WHERE eid = ?"
+        self._database.execute(sql, (source, rows.home_text(home), eid))
+        key = TaskKey(SweepName(name), TaskId(task))
+        row = self._task(key)
+        if number == row.attempts:
+            self._save(key, row, row._replace(source=source))
+        return True
 
     def reset(self, key: TaskKey, phases: Sequence[Phase], reason: str, at: Instant) -> bool:
         """A desired task waits again; returns whether it does."""

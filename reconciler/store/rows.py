@@ -173,7 +173,7 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
     """To ATTEMPT_COLUMNS."""
     return (
         sweep, attempt.key.task, attempt.key.number, attempt.eid, tracked and attempt.phase.active,
-        attempt.source, attempt.digest, attempt.phase, _home_text(attempt.home), _resources_text(attempt.resources),
+        attempt.source, attempt.digest, attempt.phase, home_text(attempt.home), _resources_text(attempt.resources),
         attempt.intended_at, attempt.sent_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
         attempt.nonce, dump(attempt.gpus) if attempt.gpus else "[]", attempt.reason, attempt.message,
         attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel,
@@ -219,7 +219,8 @@ def attempt(name: SweepName, row: Row) -> Attempt:
 
 
 @lru_cache(maxsize=256)
-def _home_text(home: HostIdentity) -> str:
+def home_text(home: HostIdentity) -> str:
+    """As the column holds it."""
     return dump(asdict(home))
 
 

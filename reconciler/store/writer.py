@@ -12,6 +12,7 @@ from reconciler.core.model import (
     Commit,
     Condition,
     Eid,
+    HostIdentity,
     InstanceId,
     Instant,
     Json,
@@ -182,6 +183,14 @@ class Store(Reader):
         with self._database.transaction("names"):
             sql = "INSERT OR REPLACE INTO names (eid, source) VALUES (?, ?)"
             self._database.many(sql, [(eid, source) for eid in eids])
+
+    def move(self, eids: Iterable[Eid], source: SourceName, home: HostIdentity) -> int:
+        """Those of these attempts that have not started, as far as we know, are on another source; returns how many."""
+        with self._database.transaction("rehome"):
+            batch = Batch(self._database)
+            count = sum(batch.move(eid, source, home) for eid in eids)
+            batch.flush()
+        return count
 
     def go_on_from(self, moment: int) -> None:
         """This new state follows one that had come so far, or a little farther: its own `moment` begins far beyond."""

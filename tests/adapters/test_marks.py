@@ -24,7 +24,7 @@ from reconciler.sourceloop import SourceLoop
 from reconciler.telemetry import Telemetry
 from reconciler.workqueue import WorkQueue
 
-A, B, S = SourceName("a"), SourceName("b"), SweepName("s")
+A, B, LAPTOP, S = SourceName("a"), SourceName("b"), SourceName("laptop"), SweepName("s")
 
 
 @pytest.fixture
@@ -94,12 +94,32 @@ async def test_names_that_the_state_does_not_know_are_written_down(tmp_path: Pat
     foreign = [world.left({"x": x}) for x in (4, 5, 6)]
     known = names(lab)[0]
     world.put("laptop", known, None)
+    there = source(lab, LAPTOP, world.sites["laptop"])
+    await there.connect()
+
+    count = await marks.write_down_names(there, lab.store)
+
+    assert (3, dict.fromkeys(foreign, LAPTOP)) == (count, lab.store.names([*foreign, known]))
+    lab.store.close()
+
+
+async def test_what_is_intended_for_another_source_and_lies_here_is_here(tmp_path: Path) -> None:
+    lab, world = AcceptanceLab(tmp_path / "one"), RebuildLab(tmp_path / "two")
+    lab.commit(s="{x: [1, 2, 3]}")
+    await lab.acceptance.run()
+    lab.start_all("s")
+    eid, *others = names(lab)
+    lab.store.accepted([eid], 1.0)
+    world.put("laptop", eid, None)
     there = source(lab, A, world.sites["laptop"])
     await there.connect()
 
     count = await marks.write_down_names(there, lab.store)
 
-    assert (3, dict.fromkeys(foreign, A)) == (count, lab.store.names([*foreign, known]))
+    (moved,) = lab.store.open_attempts(A)
+    assert (1, eid, HERE, None) == (count, moved.eid, moved.home, moved.accepted_at)
+    assert set(others) == {each.eid for each in lab.store.open_attempts(LAPTOP)}
+    assert {(S, A): 1, (S, LAPTOP): 2} == lab.store.active_counts()
     lab.store.close()
 
 
@@ -177,6 +197,14 @@ async def test_nothing_is_placed_before_every_source_was_asked_what_lies_there(l
     loops[B].judged = True  # it could not be reached
     await controller.reconcile(DISPATCH)
     assert 3 == len(lab.store.open_attempts(A))
+
+
+async def test_nothing_is_sent_before_every_source_was_asked_what_lies_there(lab: AcceptanceLab) -> None:
+    _, loops = await beginning(lab, A)
+    assert loops[A].held()
+
+    loops[B].judged = True
+    assert not loops[A].held()
 
 
 async def test_a_source_that_neither_answers_nor_fails_is_not_waited_for_for_ever(lab: AcceptanceLab) -> None:

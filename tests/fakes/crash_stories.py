@@ -237,6 +237,7 @@ AFTER: Mapping[str, tuple[str, Story]] = {
     "store.moment.": ("", loss),
     "store.names.": ("", put_back),
     "store.record.": ("", orphans),
+    "store.rehome.": ("", put_back),
 }
 
 

@@ -19,7 +19,7 @@ Draw = Callable[[int], float]
 
 def draw(_: str) -> Callable[[int], float]:
     """Draw number i of d: asked of the code, since a pure function has no simpler model than itself."""
-    return lambda index: axes.draw(Uniform(min=0.0, max=1.0), 0, "d", index)  # type: ignore[return-value]
+    return lambda index: axes.draw(Uniform(min=0.0, max=1.0), 0, "d", index)
 
 
 def points(spec: Written, draw: Draw) -> list[str]:

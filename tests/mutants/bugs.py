@@ -239,8 +239,8 @@ MUTANTS = (
         edits=(
             Edit(
                 "reconciler/marks.py",
-                "return daemon != source.daemon and int(moment) > store.begun",
-                "return False",
+                "return bool(daemon) and daemon != source.daemon and",
+                "return False and",
             ),
         ),
         caught_by=suite("adapters/test_marks.py"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.model import Edit, Mutant, suite
+from tests.mutants.model import WORLDS, Edit, Mutant, suite
 
 CORE = "reconciler/core"
 
@@ -60,7 +60,7 @@ EVIDENCE = (
                 "    if Rebooted() in facts.signs and Waiting() not in facts.signs:\n",
             ),
         ),
-        caught_by=suite("core/test_resolve_properties.py::test_an_end_is_concluded_from_positive_evidence_only"),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="failure-to-claim-is-an-end",
@@ -244,7 +244,7 @@ DIFF = (
                 "    if known.phase is Phase.SUCCEEDED:\n        return Verb.RERUN, Reason.OUTDATED\n",
             ),
         ),
-        caught_by=suite("adapters/test_store_acceptance.py::test_a_removed_success_returns_as_one"),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="removed-and-not-cancelled",
@@ -270,7 +270,7 @@ DIFF = (
                 "    return False\n",
             ),
         ),
-        caught_by=suite("adapters/test_store_acceptance.py::test_a_frozen_removal_cancels_nothing_and_starts_nothing"),
+        caught_by=WORLDS,
     ),
 )
 

@@ -42,6 +42,8 @@ class Simulator:
 
 Catcher: TypeAlias = Suite | Simulator
 
+WORLDS = Simulator("0:40")  # the first that breaks a rule ends it: of the mutants here one of the first ten does
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:

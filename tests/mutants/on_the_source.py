@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.model import Edit, Mutant, suite
+from tests.mutants.model import WORLDS, Edit, Mutant, suite
 
 AGENT = "reconciler/agent"
 
@@ -13,9 +13,7 @@ CLAIM = (
         edits=(
             Edit(f"{AGENT}/shim.py", "        if not won:\n            self._clean()\n            return LOST\n", ""),
         ),
-        caught_by=suite(
-            "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
-        ),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="claim-after-start",
@@ -32,17 +30,13 @@ CLAIM = (
                 "self._publish(record)\n",
             ),
         ),
-        caught_by=suite(
-            "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
-        ),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="everybody-wins",
         guard="a claim has one winner",
         edits=(Edit(f"{AGENT}/place.py", "won = os.fstat(fd).st_nlink == 2", "won = True"),),
-        caught_by=suite(
-            "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
-        ),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="link-s-answer-is-trusted",
@@ -173,7 +167,7 @@ LOCK = (
         name="lock-dies-with-the-shim",
         guard="the lock is held as long as any process of the attempt lives",
         edits=(Edit(f"{AGENT}/shim.py", "os.set_inheritable(self.lock_fd, True)", "pass"),),
-        caught_by=suite("conformance/test_ends.py::test_the_lock_tells_that_a_task_lives_although_its_shim_was_killed"),
+        caught_by=WORLDS,
     ),
     Mutant(
         name="lock-let-go-before-the-record",

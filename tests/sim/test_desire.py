@@ -1,0 +1,75 @@
+"""The lawyer of the simulated worlds: which cancellations somebody has asked for, by the commits themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.desire import Desire, Lawyer
+from tests.sim.git import History
+from tests.sim.manifests import Sweep, Tree
+from tests.sim.oracle import Recorded
+
+BOTH, ONE = Sweep("alpha", (1, 2)), Sweep("alpha", (1,))
+(GONE,) = BOTH.tasks - ONE.tasks
+(KEPT,) = ONE.tasks
+
+
+def cancelled(task: str, reason: str = "PointRemoved") -> Recorded:
+    return Recorded("gaaaabbbbbbbbbb", "alpha", task, 1, "running", "digest", reason, 1)
+
+
+class Case:
+    """A store that has accepted a sweep with two points, and then something else."""
+
+    def __init__(self) -> None:
+        self.history, self.desire = History(), Desire()
+        self.lawyer = Lawyer(self.history, prune_max=5, slack=1)
+        self.accept(Tree({"a.json": (BOTH.text(), BOTH)}))
+
+    def accept(self, tree: Tree, *, amend: bool = False, deleted: bool = False) -> None:
+        commit = self.history.push(tree, 0.0, amend=amend)
+        self.lawyer.put_in_force(self.desire, "alpha", commit, deleted=deleted, now=1.0)
+        self.desire.accepted = commit
+
+    def objection(self, task: str) -> str:
+        return self.lawyer.objection(self.desire, cancelled(task), started=True)
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+LESS = Tree({"a.json": (ONE.text(), ONE)})
+
+
+def test_a_point_that_left_by_an_ordinary_commit_may_be_cancelled(case: Case):
+    case.accept(LESS)
+    assert "" == case.objection(GONE)
+
+
+def test_a_point_that_is_still_there_may_not(case: Case):
+    case.accept(LESS)
+    assert "has that point" in case.objection(KEPT)
+
+
+def test_a_point_that_left_by_a_rewritten_history_may_not(case: Case):
+    case.accept(LESS, amend=True)
+    assert "rewrites history" in case.objection(GONE)
+
+
+def test_it_may_once_somebody_has_built_upon_the_rewritten_history(case: Case):
+    case.accept(LESS, amend=True)
+    case.history.push(LESS, 2.0)
+    assert "" == case.objection(GONE)
+
+
+def test_it_may_once_a_person_has_approved(case: Case):
+    case.accept(LESS, amend=True)
+    case.desire.approved_at = 2.0
+    assert "" == case.objection(GONE)
+
+
+def test_nobody_can_tell_that_a_sweep_is_gone_while_a_manifest_is_broken(case: Case):
+    case.accept(Tree({"b.json": ("kind: Sweep", None)}), deleted=True)
+    assert "broken" in case.objection(KEPT)

@@ -55,7 +55,7 @@ def tests(*arguments: str) -> list[str]:
 
 
 SHORT = (
-    Stage(name="simulator", command=module("tests.sim", "--steps", "2000000", "--jobs", "2"), timeout_s=1500),
+    Stage(name="simulator", command=module("tests.sim", "--seeds", "0:720", "--jobs", "2"), timeout_s=1500),
     Stage(name="mutants", command=module("tests.mutants", "--jobs", "2"), timeout_s=1500),
 )
 LONG = (
@@ -78,7 +78,7 @@ LONG = (
     Stage(
         name="rebuild",
         command=tests("tests/e2e/test_rebuild.py", "--timeout=7200"),
-        environment={"RECONCILER_REBUILD_SEEDS": "50"},
+        environment={"RECONCILER_REBUILD_MOMENTS": "50"},
         timeout_s=2 * 3600,
     ),
 )

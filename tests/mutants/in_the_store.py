@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.model import WORLDS, Edit, Mutant, suite
+from tests.mutants.model import Edit, Mutant, suite
 
 STORE = "reconciler/store"
 
@@ -144,7 +144,7 @@ GENERATIONS = (
                 "    if row.phase is Phase.WAITING and row.standing.desired:\n",
             ),
         ),
-        caught_by=WORLDS,
+        caught_by=suite("adapters/test_store_acceptance.py::test_a_frozen_removal_cancels_nothing_and_starts_nothing"),
     ),
     Mutant(
         name="settling-sweep-starts",
@@ -190,13 +190,15 @@ GENERATIONS = (
                 "                pass",
             ),
         ),
-        caught_by=WORLDS,
+        caught_by=suite("adapters/test_store_acceptance.py::test_an_abandoned_generation_leaves_nothing"),
     ),
     Mutant(
         name="redo-log-dropped",
         guard="what becomes of known tasks is logged before the flip",
         edits=(Edit(f"{STORE}/acceptance.py", "self._database.many(_LOG, logged)", "self._database.many(_LOG, [])"),),
-        caught_by=WORLDS,
+        caught_by=suite(
+            "adapters/test_store_acceptance.py::test_a_point_that_was_never_tried_is_forgotten_when_it_leaves"
+        ),
     ),
     Mutant(
         name="changed-meanwhile-and-overlooked",

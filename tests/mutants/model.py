@@ -42,7 +42,7 @@ class Simulator:
 
 Catcher: TypeAlias = Suite | Simulator
 
-WORLDS = Simulator("0:40")  # the first that breaks a rule ends it: of the mutants here one of the first ten does
+WORLDS = Simulator("0:40")  # the first that breaks a rule ends it: of the mutants here one of the first seven did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

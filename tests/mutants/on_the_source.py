@@ -13,7 +13,9 @@ CLAIM = (
         edits=(
             Edit(f"{AGENT}/shim.py", "        if not won:\n            self._clean()\n            return LOST\n", ""),
         ),
-        caught_by=WORLDS,
+        caught_by=suite(
+            "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
+        ),
     ),
     Mutant(
         name="claim-after-start",
@@ -36,7 +38,9 @@ CLAIM = (
         name="everybody-wins",
         guard="a claim has one winner",
         edits=(Edit(f"{AGENT}/place.py", "won = os.fstat(fd).st_nlink == 2", "won = True"),),
-        caught_by=WORLDS,
+        caught_by=suite(
+            "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
+        ),
     ),
     Mutant(
         name="link-s-answer-is-trusted",

@@ -139,7 +139,7 @@ def judged(mutant: Mutant, outcome: Outcome) -> tuple[bool, str]:
     for failure in (*outcome.failures, *outcome.errors):
         if counts(mutant, failure):
             return True, " ".join(failure.split())
-    words = (*outcome.failures, *outcome.errors, outcome.last_words)
+    words = (*outcome.failures, *outcome.errors, outcome.last_words or f"exit code {outcome.code}, without a word")
     return False, "for the wrong reason: " + " ".join(words[0].split())
 
 

@@ -13,7 +13,7 @@ from tests.sim.__main__ import tell
 from tests.sim.agents import box
 from tests.sim.run import ROOT, Result, commit, run_seed
 
-WORLDS = range(1000, 1020)
+WORLDS = "1000:1020"
 PATIENCE_S = 900  # on a machine with other work
 
 

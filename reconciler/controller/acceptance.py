@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
-from reconciler.controller.brake import brake
+from reconciler.controller.brake import brake, plan_id
 from reconciler.controller.steps import drive
 from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
 from reconciler.core import identity
 from reconciler.core.diff import DiffPolicy
-from reconciler.core.errors import ManifestError, Position, RepositoryError
+from reconciler.core.errors import ManifestError, Position, RepositoryError, UsageError
 from reconciler.core.model import Commit, Point, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
@@ -231,15 +231,31 @@ class Acceptance:
             self._catalog.refresh(name)
         return thawed
 
-    async def approve(self) -> list[SweepName]:
-        """Let every frozen removal go ahead; returns the sweeps concerned."""
+    async def approve(self, plan: str) -> list[SweepName]:
+        """Let every frozen removal go ahead; returns the sweeps concerned.
+
+        plan: what was seen by who approves. It is compared with nobody beside: a pass may freeze more, which nobody has
+        seen. Raises UsageError (NothingToApprove, OtherPlan).
+        """
         async with self._alone:
             await self._carry_on()
+            self._check_plan(plan)
             self._interrupted = True
             released = await self._thaw()
             self._interrupted = False
             self._store.set_repository(replace(self._store.repository(), blocked="", rewritten_from=None))
             return released
+
+    def _check_plan(self, asked: str) -> None:
+        frozen = plan_id((sweep.name, sweep.row.frozen) for sweep in self._catalog.sweeps())
+        if not frozen:
+            raise UsageError("NothingToApprove", "no removal waits for an approval")
+        if asked != frozen:
+            raise UsageError(
+                "OtherPlan",
+                f"what waits for approval is {frozen}, not {asked}",
+                hint="look at `reconciler plan` again: the removals have changed",
+            )
 
     async def _keep(self, head: Head) -> None:
         pins = {sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None}

@@ -10,7 +10,6 @@ from reconciler import requests
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
 from reconciler.controller.acceptance import Acceptance
-from reconciler.controller.brake import plan_id
 from reconciler.controller.steps import drive
 from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
@@ -122,17 +121,7 @@ class Actions:
         return await drive(steps, self._clock)
 
     async def _approve(self, action: Action) -> Done:
-        asked = str(action.arguments.get("plan", ""))
-        frozen = plan_id((sweep.name, sweep.row.frozen) for sweep in self._catalog.sweeps())
-        if not frozen:
-            raise UsageError("NothingToApprove", "no removal waits for an approval")
-        if asked != frozen:
-            raise UsageError(
-                "OtherPlan",
-                f"what waits for approval is {frozen}, not {asked}",
-                hint="look at `reconciler plan` again: the removals have changed",
-            )
-        released = await self._acceptance.approve()
+        released = await self._acceptance.approve(str(action.arguments.get("plan", "")))
         return Done(message=f"approved: removals go ahead in {', '.join(released)}", sweeps=tuple(released))
 
     def _known(self, name: str) -> SweepName:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -201,9 +202,23 @@ async def test_a_frozen_removal_can_still_be_approved_after_a_restart(lab: Lab) 
     await lab.acceptance.run()
     lab.restart()
 
-    released = await lab.acceptance.approve()
+    released = await lab.acceptance.approve(lab.plan())
 
     assert (["a", "b"], 0) == (sorted(released), lab.desired("a") + lab.desired("b"))
+
+
+async def test_an_approval_lets_nothing_through_that_a_pass_has_frozen_meanwhile(lab: Lab) -> None:
+    lab.commit(a="{x: [1]}", b="{x: [1]}", c="{x: [1, 2]}")
+    await lab.acceptance.run()
+    lab.commit(a=None, b=None)
+    await lab.acceptance.run()
+    seen = lab.plan()
+    lab.commit("--amend", c="{x: [1]}")
+
+    done = await asyncio.gather(lab.acceptance.run(), lab.acceptance.approve(seen), return_exceptions=True)
+
+    assert "OtherPlan" == getattr(done[1], "reason", done[1])
+    assert 2 == lab.desired("a") + lab.desired("b")
 
 
 async def test_an_approval_that_was_cut_short_leaves_no_reason_behind_for_what_waits_later(lab: Lab) -> None:
@@ -219,7 +234,7 @@ async def test_an_approval_that_was_cut_short_leaves_no_reason_behind_for_what_w
     crashpoints.arm(dies)
     try:
         with pytest.raises(KeyboardInterrupt):
-            await lab.acceptance.approve()
+            await lab.acceptance.approve(lab.plan())
     finally:
         crashpoints.arm(None)
     lab.restart()

@@ -35,10 +35,11 @@ async def next_pass(lab: RebuildLab, *, approve: bool = False) -> None:
     """What the daemon's pass over the repository makes of the new state."""
     with lab.store() as store:
         repository = Repository(lab.config.repository, lab.state / "repository.git", clock=lab.clock)
-        acceptance = Acceptance(store, Catalog(store), repository, lab.config, lab.clock)
+        catalog = Catalog(store)
+        acceptance = Acceptance(store, catalog, repository, lab.config, lab.clock)
         await acceptance.run()
         if approve:
-            await acceptance.approve()
+            await acceptance.approve(plan_id((each.name, each.row.frozen) for each in catalog.sweeps()))
         repository.close()
 
 

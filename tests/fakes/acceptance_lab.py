@@ -11,6 +11,7 @@ from virtual_clock import VirtualClock
 
 from reconciler.catalog import Catalog
 from reconciler.controller.acceptance import Acceptance
+from reconciler.controller.brake import plan_id
 from reconciler.core import identity
 from reconciler.core.errors import StoreError
 from reconciler.core.model import (
@@ -90,6 +91,10 @@ class AcceptanceLab:
                 path, f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {name}}}\n{spec}\n"
             )
         self.origin.commit(None, *options)
+
+    def plan(self) -> str:
+        """What waits for an approval, as a person would name it."""
+        return plan_id((sweep.name, sweep.row.frozen) for sweep in self.catalog.sweeps())
 
     def start_all(self, name: str) -> None:
         """Every task of a sweep has an active attempt."""

@@ -258,4 +258,14 @@ MUTANTS = (
         ),
         caught_by=suite("adapters/test_marks.py"),
     ),
+    Mutant(
+        name="approval-of-what-nobody-has-seen",
+        guard="an approval lets through what was seen, and nothing that a pass has frozen meanwhile",
+        edits=(Edit("reconciler/controller/acceptance.py", "            self._check_plan(plan)\n", ""),),
+        caught_by=suite(
+            "adapters/test_controller_acceptance.py::"
+            "test_an_approval_lets_nothing_through_that_a_pass_has_frozen_meanwhile"
+        ),
+        bug="the simulator, seed 198: an approval that had waited for a pass let through what that pass had frozen",
+    ),
 )

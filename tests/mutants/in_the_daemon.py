@@ -185,7 +185,7 @@ PEOPLE = (
     Mutant(
         name="any-plan-is-approved",
         guard="an approval names the removal set that it approves",
-        edits=(Edit("reconciler/controller/actions.py", "        if asked != frozen:\n", "        if False:\n"),),
+        edits=(Edit("reconciler/controller/acceptance.py", "        if asked != frozen:\n", "        if False:\n"),),
         caught_by=suite("adapters/test_controller_actions.py::test_an_approval_of_another_plan_removes_nothing"),
     ),
     Mutant(

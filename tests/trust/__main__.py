@@ -55,8 +55,8 @@ def tests(*arguments: str) -> list[str]:
 
 
 SHORT = (
-    Stage(name="simulator", command=module("tests.sim", "--seeds", "0:720", "--jobs", "2"), timeout_s=1500),
-    Stage(name="mutants", command=module("tests.mutants", "--share", "3", "--jobs", "2"), timeout_s=1500),
+    Stage(name="simulator", command=module("tests.sim", "--seeds", "0:120", "--jobs", "2"), timeout_s=1500),
+    Stage(name="mutants", command=module("tests.mutants", "--share", "4", "--jobs", "2"), timeout_s=1500),
 )
 LONG = (
     Stage(name="simulator", command=module("tests.sim", "--steps", "10000000", "--jobs", "2"), timeout_s=4 * 3600),

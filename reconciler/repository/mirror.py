@@ -104,7 +104,7 @@ class Mirror:
         if not orders:
             return
         for commit in want - have:  # a file that is there and was not listed is torn, and would lock its name for ever
-            (self._directory / _KEPT / commit).unlink(missing_ok=True)
+            _remove(self._directory / _KEPT / commit)
         result = await self.run("update-ref", "--stdin", stdin="".join(orders))
         if result.code:
             raise failures.explain(result, self._address)
@@ -149,7 +149,7 @@ class Mirror:
         limit = self._clock.now() - _STALE_LOCK_S
         stale = [path for pattern in _LOCKS for path in self._directory.glob(pattern) if path.stat().st_mtime < limit]
         for path in stale:
-            path.unlink(missing_ok=True)
+            _remove(path)
         return bool(stale)
 
     async def _collect_garbage(self) -> None:
@@ -166,3 +166,11 @@ class Mirror:
         if self._objects is not None:
             self._objects.close()
             self._objects = None
+
+
+def _remove(path: Path) -> None:
+    """Raises RepositoryError when the mirror cannot be written."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RepositoryError("MirrorUnwritable", f"{path} cannot be removed: {error.strerror}") from error

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from acceptance_lab import AcceptanceLab
 
-from reconciler.controller.controller import Controller
 from reconciler.controller.keys import DISPATCH, REPOSITORY, Key
 from reconciler.core.model import SourceName, SweepName
 from reconciler.sourceloop import Changed
-from reconciler.telemetry import Telemetry
 from reconciler.workqueue import WorkQueue
 
 
@@ -25,15 +23,7 @@ def lab(tmp_path: Path) -> Iterator[AcceptanceLab]:
 
 async def test_the_end_of_the_last_attempts_is_followed_by_another_look_before_all_is_over(lab: AcceptanceLab) -> None:
     queue: WorkQueue[Key] = WorkQueue(lab.clock, random=lambda: 0.0)
-    controller = Controller(
-        config=lab.config,
-        store=lab.store,
-        catalog=lab.catalog,
-        repository=lab.mirror,
-        queue=queue,
-        telemetry=Telemetry(version="0"),
-        clock=lab.clock,
-    )
+    controller = lab.controller(queue)
     lab.commit(s="{x: [1]}")
     await controller.reconcile(REPOSITORY)
     while queue.stats().depth:

@@ -13,7 +13,6 @@ from acceptance_lab import AcceptanceLab
 from rebuild_lab import Site
 
 from reconciler.catalog import Catalog
-from reconciler.controller.controller import Controller
 from reconciler.controller.keys import REPOSITORY, Key
 from reconciler.core.errors import Damaged, StoreError
 from reconciler.core.model import Attempt, InstanceId, SourceName
@@ -27,7 +26,6 @@ from reconciler.sourceloop import SourceLoop
 from reconciler.store import RepositoryRow, Store
 from reconciler.store.database import Database, damaged
 from reconciler.store.whole import look_over
-from reconciler.telemetry import Telemetry
 from reconciler.workqueue import WorkQueue
 
 LAPTOP = SourceName("laptop")
@@ -55,15 +53,7 @@ def lab(tmp_path: Path):
 
 async def test_a_damaged_state_ends_the_passes(lab: AcceptanceLab) -> None:
     queue: WorkQueue[Key] = WorkQueue(lab.clock, random=lambda: 0.0)
-    controller = Controller(
-        config=lab.config,
-        store=lab.store,
-        catalog=lab.catalog,
-        repository=lab.mirror,
-        queue=queue,
-        telemetry=Telemetry(version="0"),
-        clock=lab.clock,
-    )
+    controller = lab.controller(queue)
     lab.commit(s="{x: [1]}")
     queue.add(REPOSITORY)
 

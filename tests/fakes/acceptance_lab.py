@@ -12,6 +12,8 @@ from virtual_clock import VirtualClock
 from reconciler.catalog import Catalog
 from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.brake import plan_id
+from reconciler.controller.controller import Controller
+from reconciler.controller.keys import Key
 from reconciler.core import identity
 from reconciler.core.errors import StoreError
 from reconciler.core.model import (
@@ -27,6 +29,8 @@ from reconciler.core.model import (
 from reconciler.core.settings import Config, RepositoryConfig
 from reconciler.store import Accepted, Store
 from reconciler.store.database import Database
+from reconciler.telemetry import Telemetry
+from reconciler.workqueue import WorkQueue
 
 
 class HastyClock(VirtualClock):
@@ -91,6 +95,18 @@ class AcceptanceLab:
                 path, f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {name}}}\n{spec}\n"
             )
         self.origin.commit(None, *options)
+
+    def controller(self, queue: WorkQueue[Key]) -> Controller:
+        """One that takes its keys from this queue."""
+        return Controller(
+            config=self.config,
+            store=self.store,
+            catalog=self.catalog,
+            repository=self.mirror,
+            queue=queue,
+            telemetry=Telemetry(version="0"),
+            clock=self.clock,
+        )
 
     def plan(self) -> str:
         """What waits for an approval, as a person would name it."""

@@ -11,8 +11,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reconciler.core.model import Eid
+
 CPU_S = 5.0  # of one small input, which takes milliseconds: only work without bounds comes near
 FIGURE = "hostile inputs"
+
+EID = Eid("gaaaa" + "b" * 10)
+SPEC = {"eid": EID, "sweep": "s", "task": "t", "attempt": 1, "argv": ["x"], "environment": {"A": "b"}, "setup": []}
+SPEC |= {
+    "parameters": {"x": 1},
+    "cwd": "/w",
+    "checkpoint": "c",
+    "walltime_s": 5,
+    "gpus": 0,
+    "digest": "d",
+    "grace_s": 1.0,
+}
 
 NASTY = [
     b"\0",

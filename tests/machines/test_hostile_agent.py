@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from typing import Any
 
-from hostile import JSONS, bounded, crooked, mutated, only
+from hostile import EID, JSONS, SPEC, bounded, crooked, mutated, only
 from hypothesis import example, given
 from hypothesis import strategies as st
 from machine_budget import budget
@@ -15,17 +15,6 @@ from machine_budget import budget
 from reconciler.agent import shapes
 from reconciler.agent.channel import Channel
 
-EID = "gaaaa" + "b" * 10
-SPEC = {"eid": EID, "sweep": "s", "task": "t", "attempt": 1, "argv": ["x"], "environment": {"A": "b"}, "setup": []}
-SPEC |= {
-    "parameters": {"x": 1},
-    "cwd": "/w",
-    "checkpoint": "c",
-    "walltime_s": 5,
-    "gpus": 0,
-    "digest": "d",
-    "grace_s": 1.0,
-}
 CLAIM = {
     "kind": "started",
     "eid": EID,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hostile import JSONS, bounded, crooked, mutated, only
+from hostile import EID, JSONS, SPEC, bounded, crooked, mutated, only
 from hypothesis import example, given
 from hypothesis import strategies as st
 from machine_agent import FakeAgent
@@ -20,12 +20,11 @@ from machine_budget import budget
 from reconciler import requests
 from reconciler.core import wire_json
 from reconciler.core.errors import LinkError, ReconcilerError, SourceError
-from reconciler.core.model import Eid, InstanceId
+from reconciler.core.model import InstanceId
 from reconciler.core.wire import CancelOutcome, Request, RevokeOutcome, StartOutcome
 from reconciler.links.base import NEWCOMER
 from reconciler.links.lines import LineSession
 
-EID = Eid("gaaaa" + "b" * 10)
 HOME = {"host": "h", "machine": "m", "boot": "b"}
 EXIT = {"nonce": "n", "started_at": 1.0, "ended_at": 2.0, "ended_by": "itself", "exit_code": 0, "signal": None}
 EXIT |= {"launch_error": None, "cpu_s": 0.1, "max_rss_mib": 3.5}
@@ -38,16 +37,6 @@ FOUND = {
     "exit": EXIT,
     "refused": "",
     "directory": "/d",
-}
-SPEC = {"eid": EID, "sweep": "s", "task": "t", "attempt": 1, "argv": ["x"], "environment": {"A": "b"}, "setup": []}
-SPEC |= {
-    "parameters": {"x": 1},
-    "cwd": "/w",
-    "checkpoint": "c",
-    "walltime_s": 5,
-    "gpus": 0,
-    "digest": "d",
-    "grace_s": 1.0,
 }
 HELLO = {"protocol": 1, **HOME, "epoch": 3, "python": "3.6", "root": "/r", "clock": 1.5, "owner": "aaaa"}
 PROBE = {"cpus": 1, "load1": 0.5, "memory_mib": 1, "memory_free_mib": 1, "disk_free_mib": 1, "clock": 0}

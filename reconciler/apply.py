@@ -13,7 +13,7 @@ from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.core import identity
 from reconciler.core.errors import Busy, NotSent, Refused
-from reconciler.core.model import Attempt, Commit, Eid, Instant, Phase, Task
+from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
 from reconciler.marks import marked
@@ -86,9 +86,10 @@ async def _outcomes(
         return error.message
 
 
-def pins(source: Source, store: Store, catalog: Catalog) -> set[Commit]:
-    """The commits whose code the intended attempts of this source need."""
-    return {sweep.pin for _, sweep in _intended(source, store, catalog) if sweep is not None and sweep.pin is not None}
+def codes(source: Source, store: Store, catalog: Catalog) -> set[Code]:
+    """The code that the intended attempts of this source need."""
+    needed = (None if sweep is None else sweep.code for _, sweep in _intended(source, store, catalog))
+    return {code for code in needed if code is not None}
 
 
 def _intended(source: Source, store: Store, catalog: Catalog) -> list[tuple[Attempt, Sweep | None]]:
@@ -113,11 +114,11 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
     for attempt, sweep in _intended(source, store, catalog):
         if sweep is None or sweep.digest != attempt.digest:
             given_up["Outdated"].append(attempt.eid)
-        elif sweep.pin is None:
+        elif sweep.code is None:
             ready.append((attempt, sweep, None))
-        elif (path := projects.path(sweep.pin)) is not None:
+        elif (path := projects.path(sweep.code)) is not None:
             ready.append((attempt, sweep, path))
-        elif projects.problem(sweep.pin) is not None:
+        elif projects.problem(sweep.code) is not None:
             given_up["ProjectNotReady"].append(attempt.eid)
     for reason, eids in given_up.items():
         if eids:

@@ -13,7 +13,19 @@ from functools import cached_property
 from reconciler.core import command
 from reconciler.core.diff import DiffPolicy
 from reconciler.core.lifecycle import reruns, settle
-from reconciler.core.model import Attempt, Commit, Digest, Instant, Point, Resources, SweepName, Task, Work
+from reconciler.core.model import (
+    Attempt,
+    Code,
+    Commit,
+    Digest,
+    Instant,
+    Point,
+    ProjectName,
+    Resources,
+    SweepName,
+    Task,
+    Work,
+)
 from reconciler.core.spec import RetryPolicy, SweepSpec, SweepState
 from reconciler.manifests import from_document
 from reconciler.store import Reader, SweepRow
@@ -39,6 +51,11 @@ class Sweep:
     @property
     def pin(self) -> Commit | None:
         return self.row.pin
+
+    @property
+    def code(self) -> Code | None:
+        """What its tasks run."""
+        return None if self.row.pin is None else Code(ProjectName(self.spec.project), self.row.pin)
 
     @property
     def wants(self) -> bool:

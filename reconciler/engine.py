@@ -22,7 +22,7 @@ from reconciler.core.settings import Config, SourceConfig
 from reconciler.crashpoints import crashpoint
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
-from reconciler.project import Projects
+from reconciler.project import Projects, ways_of
 from reconciler.repository import Repository
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
@@ -80,6 +80,7 @@ class Engine:
         )
         self._name = f"{world.dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}"
         self._earlier = store.begin_life(self._name, world.clock.now())
+        self._ways = ways_of(config, lambda name: world.repository.git_dir)
         self._loops = {source.name: self._loop(source) for source in config.sources}
         self._controller.attach(self._loops)
 
@@ -98,7 +99,7 @@ class Engine:
             source,
             store=self._store,
             catalog=self._catalog,
-            projects=Projects(source, world.repository.git_dir, world.clock),
+            projects=Projects(source, self._ways, world.clock),
             clock=world.clock,
             notify=self._controller.source_changed,
         )

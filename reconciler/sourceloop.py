@@ -20,7 +20,7 @@ from reconciler.core.errors import Damaged, Fenced, ReconcilerError
 from reconciler.core.evidence import Scheduled
 from reconciler.core.jobs import Listing
 from reconciler.core.listings import Register, heard, settled
-from reconciler.core.model import Commit, Eid, SourceName, SweepName
+from reconciler.core.model import Code, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.wire import PAGE, Found
 from reconciler.crashpoints import crashpoint
@@ -124,9 +124,9 @@ class SourceLoop:
             self._unresolved = {eid: each.key.sweep for eid, each in known.items() if each.phase.active}
         return len(self._unresolved) if sweep is None else Counter(self._unresolved.values())[sweep]
 
-    def code_problem(self, pin: Commit | None) -> Hold | None:
-        """Why nothing that is pinned to this commit can start here."""
-        return None if pin is None else self._projects.problem(pin)
+    def code_problem(self, code: Code | None) -> Hold | None:
+        """Why nothing that runs this code can start here."""
+        return None if code is None else self._projects.problem(code)
 
     def prefetch(self) -> int:
         """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
@@ -267,8 +267,8 @@ class SourceLoop:
         """Bring the code that intents wait for, beside everything else: that may take minutes."""
         while True:
             self._wanted.clear()
-            self._projects.forget({sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None})
-            if await self._projects.bring(apply.pins(self.source, self._store, self._catalog)):
+            self._projects.forget({sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None})
+            if await self._projects.bring(apply.codes(self.source, self._store, self._catalog)):
                 self._wake.set()
                 self._changed(frozenset())
             await self._pause(self._wanted, CODE_EVERY_S)

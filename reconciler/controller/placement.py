@@ -73,7 +73,7 @@ def _may_hide(queues: Sequence[Queue], decided: Dispatch, mixed: Set[SweepName],
 def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:
     """As for readers; also closed while the sweep's code cannot be brought to a source."""
     queue = queue_of(store, sweep, now, limit=limit)
-    problem = next((hold for loop in loops.values() if (hold := loop.code_problem(sweep.pin)) is not None), None)
+    problem = next((hold for loop in loops.values() if (hold := loop.code_problem(sweep.code)) is not None), None)
     return queue if problem is None or queue.gate is not None else replace(queue, gate=problem)
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 from reconciler.clock import Clock
 from reconciler.core.errors import ManifestError, Position
 from reconciler.core.model import Commit, SweepName
+from reconciler.core.settings import SELF
 from reconciler.manifests import Broken, Loaded, load_all
-from reconciler.project import SELF
 from reconciler.repository import Listing, ManifestFile, Repository
 
 MANIFEST_BYTES_MAX = 1 << 20

@@ -14,8 +14,9 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 SweepName = NewType("SweepName", str)  # [a-z0-9-]{1,50}
 TaskId = NewType("TaskId", str)  # 10 characters [a-z2-7]
 SourceName = NewType("SourceName", str)
+ProjectName = NewType("ProjectName", str)  # a plain name: it becomes a folder on sources
 Eid = NewType("Eid", str)  # an attempt's name on its source: 15 characters [a-z2-7], the first is "g"
-Commit = NewType("Commit", str)  # 40 (or 64) hex digits
+Commit = NewType("Commit", str)  # 40 (or 64) hex digits; as a pin of code without git `tree:<sha256>`
 Digest = NewType("Digest", str)  # 16 hex digits: what defines the work besides the point
 InstanceId = NewType("InstanceId", str)  # 4 characters [a-z2-7]
 Instant: TypeAlias = float  # seconds since the epoch, from the one clock
@@ -38,6 +39,13 @@ class AttemptKey(NamedTuple):
     @property
     def task_key(self) -> TaskKey:
         return TaskKey(self.sweep, self.task)
+
+
+class Code(NamedTuple):
+    """Exactly what tasks run: a project, and what it is pinned to."""
+
+    project: ProjectName
+    pin: Commit
 
 
 class Phase(StrEnum):

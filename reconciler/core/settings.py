@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from reconciler.core.model import SourceName
+from reconciler.core.model import ProjectName, SourceName
 
 MAX_TASKS_PER_SWEEP = 100_000
+SELF = ProjectName("self")  # the repository of the manifests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,49 @@ class RepositoryConfig:
     path: str = "sweeps.d"
     interval_s: float = 30.0
     verify: Verification = Verification()
+
+
+class Sync(StrEnum):
+    """How a source comes to hold the pinned code."""
+
+    WORKTREE = "Worktree"  # an immutable copy of ours for each pin
+    VERIFY = "Verify"  # a checkout of somebody's, which we only look at
+
+
+class Transfer(StrEnum):
+    """How missing objects reach a source."""
+
+    BUNDLE = "Bundle"  # from our mirror, over the link
+    FETCH = "Fetch"  # the source itself fetches from the url
+
+
+class ProjectKind(StrEnum):
+    GIT = "Git"
+    TREE = "Tree"  # a folder without git, pinned to the hash of its files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectConfig:
+    """Code that sweeps run.
+
+    url    where it comes from; "": nothing can be brought (Verify without a url)
+    path   Verify: the checkout on every source that `paths` does not name, "" for none
+    paths  Verify: the checkout on each source
+    link   what lies in the project's shared folder on each source, and is linked into each copy
+    """
+
+    name: ProjectName
+    url: str
+    sync: Sync = Sync.WORKTREE
+    path: str = ""
+    paths: Mapping[SourceName, str] = field(default_factory=dict)
+    link: tuple[str, ...] = ()
+    transfer: Transfer = Transfer.BUNDLE
+    kind: ProjectKind = ProjectKind.GIT
+
+    def path_on(self, source: SourceName) -> str:
+        """The checkout on this source, "" if none is configured."""
+        return self.paths.get(source, self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +101,9 @@ class Config:
     prune_max_tasks: int = 100
     listen_host: str = "127.0.0.1"
     listen_port: int = 9470
+    projects: tuple[ProjectConfig, ...] = ()  # `self` stands here only when it was configured
+
+    def project(self, name: str) -> ProjectConfig | None:
+        """The project of this name; `self` is always there."""
+        found = next((each for each in self.projects if each.name == name), None)
+        return ProjectConfig(name=SELF, url=self.repository.url) if found is None and name == SELF else found

@@ -16,9 +16,9 @@ from reconciler.controller.keys import DISPATCH, REPOSITORY, Key
 from reconciler.controller.placement import place
 from reconciler.core import identity
 from reconciler.core.model import Eid, SourceName, SweepName
-from reconciler.core.settings import SourceConfig
+from reconciler.core.settings import SELF, SourceConfig
 from reconciler.dialects.process import ProcessDialect
-from reconciler.project import Projects
+from reconciler.project import Projects, Worktree
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 from reconciler.telemetry import Telemetry
@@ -49,7 +49,7 @@ def source(lab: AcceptanceLab, name: SourceName, site: Site | None = None) -> So
 
 def loop(lab: AcceptanceLab, name: SourceName) -> SourceLoop:
     one = source(lab, name)
-    projects = Projects(one, Path("/m"), lab.clock)
+    projects = Projects(one, {SELF: Worktree(SELF, Path("/m"))}, lab.clock)
     return SourceLoop(
         one, store=lab.store, catalog=lab.catalog, projects=projects, clock=lab.clock, notify=lambda changed: None
     )

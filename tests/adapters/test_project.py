@@ -9,10 +9,11 @@ from typing import Any
 from virtual_clock import VirtualClock
 
 from reconciler.core.errors import Busy
-from reconciler.core.model import Commit
-from reconciler.project import AGAIN_S, Projects
+from reconciler.core.model import Code, Commit
+from reconciler.core.settings import SELF
+from reconciler.project import AGAIN_S, Projects, Worktree
 
-PIN = Commit("a" * 40)
+CODE = Code(SELF, Commit("a" * 40))
 
 
 class Source:
@@ -33,10 +34,10 @@ class Source:
 
 async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
     clock = VirtualClock()
-    projects = Projects(Source(failures=1), Path("/mirror"), clock)
-    await projects.bring({PIN})
+    projects = Projects(Source(failures=1), {SELF: Worktree(SELF, Path("/mirror"))}, clock)
+    await projects.bring({CODE})
     clock.jump(-86_400)
     await clock.advance(AGAIN_S)
 
     await projects.bring(set())
-    assert "/projects/self" == projects.path(PIN)
+    assert "/projects/self" == projects.path(CODE)

@@ -48,14 +48,14 @@ async def test_code_that_could_not_be_brought_is_tried_again(lab: Lab) -> None:
     await lab.accept(bad="{x: [1]}")
     lab.agent.cannot_bring = {lab.pin("bad")}
     await lab.dispatch()
-    assert lab.projects.problem(lab.pin("bad"))
+    assert lab.projects.problem(lab.code("bad"))
 
     lab.agent.cannot_bring = set()
     await lab.time.advance(45)
     lab.loop.kick()
     await lab.time.settle()
 
-    assert None is lab.projects.problem(lab.pin("bad"))
+    assert None is lab.projects.problem(lab.code("bad"))
 
 
 async def test_code_that_is_tried_again_is_waited_for_without_an_instant_that_has_passed(lab: Lab) -> None:

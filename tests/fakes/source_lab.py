@@ -11,12 +11,12 @@ from virtual_clock import VirtualClock
 
 from reconciler.controller.placement import place
 from reconciler.core.errors import Refused
-from reconciler.core.model import Attempt, Eid, HostIdentity, InstanceId, Json, SourceName, SweepName
-from reconciler.core.settings import SourceConfig
+from reconciler.core.model import Attempt, Code, Eid, HostIdentity, InstanceId, Json, SourceName, SweepName
+from reconciler.core.settings import SELF, SourceConfig
 from reconciler.core.wire import Found, Hello, Reply, Request
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.project import Projects
+from reconciler.project import Projects, Worktree
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 
@@ -107,7 +107,7 @@ class Lab(AcceptanceLab):
             link=self.agent,
             clock=self.time,
         )
-        self.projects = Projects(source, folder / "mirror", self.time)
+        self.projects = Projects(source, {SELF: Worktree(SELF, folder / "mirror")}, self.time)
         self.loop = SourceLoop(
             source,
             store=self.store,
@@ -131,9 +131,13 @@ class Lab(AcceptanceLab):
         await self.acceptance.run()
 
     def pin(self, name: str) -> str:
+        return str(self.code(name).pin)
+
+    def code(self, name: str) -> Code:
         sweep = self.catalog.get(SweepName(name))
         assert sweep is not None
-        return str(sweep.pin)
+        assert sweep.code is not None
+        return sweep.code
 
     def open(self) -> list[Attempt]:
         return self.store.open_attempts(LAPTOP)

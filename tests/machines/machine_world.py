@@ -17,13 +17,13 @@ from reconciler.controller.keys import sweep_key
 from reconciler.controller.steps import finish
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import RepositoryError
-from reconciler.core.model import Attempt, Commit, Eid, InstanceId, SourceName, SweepName
-from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
+from reconciler.core.model import Attempt, Code, Eid, InstanceId, SourceName, SweepName
+from reconciler.core.settings import SELF, Config, RepositoryConfig, SourceConfig
 from reconciler.core.status import Problem
 from reconciler.core.wire import Found
 from reconciler.dialects.process import ProcessDialect
 from reconciler.observe import observe
-from reconciler.project import Projects
+from reconciler.project import Projects, Worktree
 from reconciler.requests import Action, Verb
 from reconciler.source import Source, acknowledge
 from reconciler.store import Store
@@ -38,7 +38,7 @@ class Hand:
 
     def __init__(self, source: Source, store: Store, catalog: Catalog, clock: StepClock) -> None:
         self.source, self._store, self._catalog, self._clock = source, store, catalog, clock
-        self._projects = Projects(source, FakeGit.git_dir, clock)
+        self._projects = Projects(source, {SELF: Worktree(SELF, FakeGit.git_dir)}, clock)
         self._asked: dict[Eid, float] = {}
         self.ready = False
         self.problem: Problem | None = None
@@ -52,8 +52,8 @@ class Hand:
     def unresolved(self, sweep: SweepName | None = None) -> int:
         return 0
 
-    def code_problem(self, pin: Commit | None) -> Hold | None:
-        return None if pin is None else self._projects.problem(pin)
+    def code_problem(self, code: Code | None) -> Hold | None:
+        return None if code is None else self._projects.problem(code)
 
     def prefetch(self) -> int:
         return 0

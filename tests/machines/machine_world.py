@@ -70,7 +70,7 @@ class Hand:
 
     async def act(self) -> None:
         """Bring code, start what is intended, end what is to be cancelled."""
-        await self._projects.bring(apply.pins(self.source, self._store, self._catalog))
+        await self._projects.bring(apply.codes(self.source, self._store, self._catalog))
         for once in (self._submit, self._cancel):
             while (done := await once()).sent:
                 await self._look_at(done.look_at)

@@ -13,7 +13,7 @@ A question that gets no answer finds the source down, as does being fenced; whoe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -21,8 +21,8 @@ from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, Garbled, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Commit, Eid, InstanceId, Instant
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Exchange, Found, Hello, Probe, Reply, Request
-from reconciler.core.wire_json import probe_from_json
+from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request
+from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link, Ruler, Session
 
@@ -31,6 +31,7 @@ T = TypeVar("T")
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 WORKTREE_TIMEOUT_S = 630.0  # the agent itself gives git 600
+FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,22 @@ def worktree(project: str, commit: Commit, git_dir: str) -> Exchange[str]:
     """The path of the immutable worktree of a commit that lies in `git_dir` on the source; made once."""
     body = {"project": project, "commit": commit, "git_dir": git_dir}
     return Exchange(request=Request(op="worktree", body=body, timeout_s=WORKTREE_TIMEOUT_S), parse=_path)
+
+
+def outputs(eids: Sequence[Eid], limit: int) -> Exchange[Mapping[Eid, Mapping[str, Output]]]:
+    """The files that these attempts have written, as many attempts as fit into an answer: the first one at least.
+
+    limit: bytes; longer files are told as their beginning and their end.
+    """
+    request = Request(op="outputs", body={"eids": list(eids), "limit": limit}, timeout_s=FILES_TIMEOUT_S)
+    return Exchange(request=request, parse=lambda reply: outputs_from_json(reply.body.get("outputs")))
+
+
+def read(eid: Eid, name: str, offset: int, length: int) -> Exchange[Piece]:
+    """At most `length` bytes (and 256 KiB) of a file of one attempt, named as in `outputs`."""
+    body = {"eid": eid, "name": name, "offset": offset, "length": length}
+    request = Request(op="read", body=body, timeout_s=FILES_TIMEOUT_S)
+    return Exchange(request=request, parse=lambda reply: piece_from_json(reply.body))
 
 
 def probe() -> Exchange[Probe]:

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import pipes, shapes, side, system
+from . import files, pipes, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -28,14 +28,17 @@ OUTBOX_TICKS = 5
 DAY_TICKS = 86400
 FORK_PAUSE_S = 1.0
 MAX_WORKTREES = 8  # in the making at once
+MAX_READERS = 4  # side processes that read files of attempts
+READER = "reader "
 MUTATIONS = frozenset(("start", "revoke", "cancel", "ack", "forget", "worktree"))
 
 
 class Errand(NamedTuple):
-    """Side work under way: who waits for its answer, and under which name others may join."""
+    """Side work under way: who waits for its answer, under which name others may join, and what was heard of it."""
 
     name: str
     askers: List[Json]
+    heard: List[bytes]
 
 
 class Agent:
@@ -50,6 +53,7 @@ class Agent:
         self._desk: Optional[Desk] = None
         self._visited: Optional[Place] = None
         self._errands: Dict[str, Errand] = {}
+        self._readers = 0
         self._news_at: Optional[float] = None
         self._tick_at = time.monotonic() + TICK_S
         self._ticks = 0
@@ -97,7 +101,9 @@ class Agent:
         self._armed = wanted
 
     def _timeout_s(self) -> float:
-        if self._desk is not None and self._desk.to_look:
+        if self._desk is None:
+            return TICK_S
+        if self._desk.to_look:
             return 0.0
         due = self._tick_at
         if self._news_at is not None and not self._channel.clogged:
@@ -198,6 +204,8 @@ class Agent:
             return self._hello(body)
         if op == "census":
             return self._census(body)
+        if op in ("outputs", "read"):
+            return self._read_files(body)
         desk = self._desk
         if desk is None:
             raise Refusal("BadRequest", "the first request must be hello")
@@ -238,13 +246,18 @@ class Agent:
 
     def _census(self, body: Object) -> Object:
         """For visitors, too: who does not know yet whose root it is."""
-        place = self._visited if self._desk is None else self._desk.root
-        if place is None:
-            raise Refusal("BadRequest", "the first request must be hello")
+        place = self._place()
         try:
             return census(place, shapes.text(body, "after"))
         except OSError as error:
             raise Refusal("RootUnusable", "cannot list what lies in %s: %s" % (place.path, error)) from None
+
+    def _place(self) -> Place:
+        """What anybody may look at who has said hello."""
+        place = self._visited if self._desk is None else self._desk.root
+        if place is None:
+            raise Refusal("BadRequest", "the first request must be hello")
+        return place
 
     def _open_bell(self, root: Root) -> None:
         fd = pipes.open_bell(root.bell)
@@ -289,17 +302,26 @@ class Agent:
         if path in self._errands:
             self._errands[path].askers.append(body.get("id"))
             return None
-        if len(self._errands) >= MAX_WORKTREES:
+        if len(self._errands) - self._readers >= MAX_WORKTREES:
             raise Refusal("Busy", "%d worktrees are being made" % len(self._errands))
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        self._send_out(Errand(path, [body.get("id")]), lambda: side.make_worktree(path, commit, git_dir))
+        self._send_out(Errand(path, [body.get("id")], []), lambda: side.make_worktree(path, commit, git_dir))
+        return None
+
+    def _read_files(self, body: Object) -> Optional[Object]:
+        """For visitors, too."""
+        work, number = files.work(self._place(), body), body.get("id")
+        if self._readers >= MAX_READERS:
+            raise Refusal("Busy", "%d files are being read" % self._readers)
+        self._readers += 1
+        self._send_out(Errand("%s%s" % (READER, number), [number], []), work)
         return None
 
     def _empty_trash(self, desk: Desk) -> None:
         """One at a time: what is thrown away meanwhile goes with the next."""
         trash = desk.root.trash
         if trash not in self._errands:
-            self._send_out(Errand(trash, []), lambda: side.empty_trash(trash))
+            self._send_out(Errand(trash, [], []), lambda: side.empty_trash(trash))
 
     def _send_out(self, errand: Errand, work: Callable[[], Object]) -> None:
         _, fd = side.start(work)
@@ -307,9 +329,14 @@ class Agent:
         self._on(fd, lambda fd: self._come_back(fd, errand))
 
     def _come_back(self, fd: int, errand: Errand) -> None:
+        piece = os.read(fd, side.PIECE)
+        if piece:
+            errand.heard.append(piece)
+            return
         self._selector.unregister(fd)
         del self._errands[errand.name]
-        answer = side.answer(fd)
+        self._readers -= errand.name.startswith(READER)
+        answer = side.answer(fd, b"".join(errand.heard))
         crashpoint("errand.answered")
         for number in errand.askers:
             reply = dict(answer)

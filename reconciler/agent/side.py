@@ -13,8 +13,10 @@ from typing import Callable, Dict, List, Tuple
 
 from . import shapes
 from .crash import crashpoint
+from .place import write_all
 from .shapes import Object, Refusal, dumps
 
+PIECE = 1 << 16  # of an answer that is heard at once
 GIT_TIMEOUT_S = 600.0
 MAKING = ".making."
 ABANDONED_S = 6 * GIT_TIMEOUT_S  # nobody makes one for so long
@@ -49,17 +51,14 @@ def start(work: Callable[[], Object]) -> Tuple[int, int]:
             os.dup2(null, number)
         os.closerange(3, write_end)
         os.closerange(write_end + 1, 1024)
-        os.write(write_end, dumps(_answer(work)).encode("ascii"))
+        write_all(write_end, dumps(_answer(work)).encode("ascii"))
     finally:
         os._exit(0)
 
 
-def answer(fd: int) -> Object:
-    """What a side process has answered; it is closed then."""
-    try:
-        data = os.read(fd, 1 << 16)
-    finally:
-        os.close(fd)
+def answer(fd: int, data: bytes) -> Object:
+    """What a side process has answered, which has come to its end; the descriptor is closed."""
+    os.close(fd)
     try:
         return shapes.object_of(json.loads(data.decode("ascii")), "an answer")
     except ValueError:

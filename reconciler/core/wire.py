@@ -17,11 +17,14 @@ Operations:
     ack       {eids}                             → {}; the exit records are committed: their outbox hints may go
     forget    {eids}                             → {}; the attempt directories may go (revoked tombstones stay)
     worktree  {project, commit, git_dir}         → {"path"}; the immutable worktree, made once
+    outputs   {eids, limit}                      → {"outputs": {eid: {name: Output, …}}}; what attempts have written, as
+                                                   many as fit into an answer; of each file at most `limit` bytes
+    read      {eid, name, offset, length}        → Piece; of a file of one attempt
     probe     {}                                 → Probe
     census    {after}                            → Census; all that is left of attempts, a page at a time
 
 An empty `instance` is a visitor's: its hello wins nothing and makes nothing, its `owner` is whose root it is ("" for
-nobody's), and nothing may follow but a census.
+nobody's), and nothing may follow but a census and what is read of attempts.
 
 `Found` is everything that lies on the source about one attempt, read in the order lock, claim, exit record, so that an
 end is never overlooked.
@@ -237,3 +240,32 @@ class Census:
     remains: tuple[Remains, ...]
     unread: tuple[Eid, ...]  # something lies there, and the source could not read it
     after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file that an attempt has written, as it was when it was hashed.
+
+    size       bytes; of a file that is longer than was asked for only `head` bytes of its beginning and `tail` of its
+               end are meant, else `head` is all of it
+    stamp      another one when the file has been written to since
+    data       those bytes, if they are few
+    error      why it cannot be read; then nothing else is known
+    """
+
+    size: int = 0
+    head: int = 0
+    tail: int = 0
+    stamp: str = ""
+    sha256: str = ""
+    data: bytes | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Some bytes of a file, the size of the whole, and its stamp: "" when there is no such file."""
+
+    data: bytes
+    size: int
+    stamp: str

@@ -5,6 +5,8 @@ All of it raises Garbled on what it does not understand; unknown fields are igno
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
@@ -22,6 +24,8 @@ from reconciler.core.wire import (
     Found,
     Hello,
     Lock,
+    Output,
+    Piece,
     Probe,
     Remains,
     SpecRemains,
@@ -145,6 +149,20 @@ def outcomes_from_json(kind: type[E], value: Json) -> Mapping[Eid, E]:
     return {Eid(eid): _member(kind, outcome) for eid, outcome in _object(value, "outcomes").items()}
 
 
+def outputs_from_json(value: Json) -> Mapping[Eid, Mapping[str, Output]]:
+    """What attempts have written: their files by name."""
+    return {
+        Eid(eid): {name: _output(_object(file, "a file")) for name, file in _object(files, "files").items()}
+        for eid, files in _object(value, "outputs").items()
+    }
+
+
+def piece_from_json(value: Json) -> Piece:
+    """Some bytes of a file."""
+    piece = _object(value, "a piece")
+    return Piece(data=_bytes(piece, "data"), size=_integer(piece, "size"), stamp=_text(piece, "stamp"))
+
+
 def error_from_json(value: Json) -> SourceError:
     """The error that the agent named; one that we do not know may have happened half-way, so it says OBSERVE."""
     error = _object(value, "an error")
@@ -154,6 +172,22 @@ def error_from_json(value: Json) -> SourceError:
     if reason == "Busy":
         return Busy(reason, message, hint=hint)
     return (Refused if reason in REFUSALS else Garbled)(reason, message, hint=hint)
+
+
+def _output(file: Mapping[str, Json]) -> Output:
+    if file.get("error") is not None:
+        return Output(error=_text(file, "error"))
+    output = Output(
+        size=_integer(file, "size"),
+        head=_integer(file, "head"),
+        tail=_integer(file, "tail"),
+        stamp=_text(file, "stamp"),
+        sha256=_text(file, "sha256"),
+        data=None if file.get("data") is None else _bytes(file, "data"),
+    )
+    if min(output.head, output.tail) < 0 or output.head + output.tail > output.size:
+        raise _garbled("a file", {**file, "data": None})
+    return output
 
 
 def _remains(eid: Eid, value: Json) -> Remains:
@@ -250,6 +284,14 @@ def _member(kind: type[E], value: Json) -> E:
 
 def _text(value: Mapping[str, Json], name: str) -> str:
     return _string(value.get(name))
+
+
+def _bytes(value: Mapping[str, Json], name: str) -> bytes:
+    text = _text(value, name)
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _garbled("base64", text) from None
 
 
 def _texts(value: Mapping[str, Json], name: str) -> tuple[str, ...]:

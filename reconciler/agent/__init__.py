@@ -13,6 +13,7 @@
     look       everything that lies here about an attempt
     reach      signals, to nothing but what is proven to be ours
     watch      attempts whose shim is not our child, or dead
+    seal       how verified files looked, so that a start can tell whether they changed
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds

@@ -12,6 +12,7 @@ from reconciler.store.values import (
     RepositoryRow,
     SourceRow,
     SweepRow,
+    Uncollected,
 )
 from reconciler.store.writer import Store
 
@@ -28,4 +29,5 @@ __all__ = [
     "SourceRow",
     "Store",
     "SweepRow",
+    "Uncollected",
 ]

@@ -7,7 +7,7 @@ task in a batch see each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from reconciler.core.diff import Standing, Verb, decide
@@ -59,9 +59,15 @@ _OPEN = """
 class Batch:
     """The changes of one transaction; `flush` before it commits."""
 
-    def __init__(self, database: Database, attempts: Sequence[Attempt] = ()) -> None:
-        """attempts: those that the batch is about; what is known of them is read at once."""
+    def __init__(
+        self, database: Database, attempts: Sequence[Attempt] = (), collecting: Container[SourceName] = ()
+    ) -> None:
+        """attempts: those that the batch is about; what is known of them is read at once.
+
+        collecting: sources from which the files of ended attempts are fetched.
+        """
         self._database = database
+        self._collecting = collecting
         self._ledger = Ledger(database)
         self._sweeps: dict[SweepName, Sweep] = {}
         self._tasks: dict[TaskKey, TaskRow] = {}
@@ -69,6 +75,7 @@ class Batch:
         self._taken: set[Eid] = set()
         self._inserted: list[tuple[Cell, ...]] = []
         self._updated: list[tuple[Cell, ...]] = []
+        self._to_collect: list[tuple[Cell, ...]] = []
         self._endings: Counter[tuple[int, SourceName, Phase]] = Counter()
         self._events: list[tuple[Instant, Event]] = []
         self._read(attempts)
@@ -119,6 +126,8 @@ class Batch:
         if stored is None or stored.phase is not attempt.phase:
             if attempt.phase.ended:
                 self._endings[sweep.id, attempt.source, attempt.phase] += 1
+                if attempt.source in self._collecting:
+                    self._to_collect.append((attempt.eid, attempt.source))
             reason = attempt.reason or attempt.phase.value.capitalize()
             self._note(attempt, reason, attempt.message or attempt.phase.value, at)
 
@@ -170,6 +179,7 @@ class Batch:
         self._database.many(_INSERT, self._inserted)
         self._database.many(_UPDATE, self._updated)
         self._database.many(_ENDED, [(*key, n) for key, n in self._endings.items()])
+        self._database.many("INSERT OR REPLACE INTO collections (eid, source) VALUES (?, ?)", self._to_collect)
         self._ledger.flush()
         for at in sorted({at for at, _ in self._events}):
             write_events(self._database, [event for when, event in self._events if when == at], at)

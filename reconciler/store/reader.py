@@ -35,6 +35,7 @@ from reconciler.store.values import (
     RepositoryRow,
     SourceRow,
     SweepRow,
+    Uncollected,
 )
 
 _TASKS = "tasks t CROSS JOIN points p ON p.sweep = t.sweep AND p.added = t.added AND p.place = t.place"
@@ -61,6 +62,11 @@ UNACCEPTED = f"""
     {ATTEMPT} a.open = 1 AND a.accepted_at IS NULL AND a.sent_at IS NULL AND a.cancel = '' AND a.phase = 'queued'
         AND a.source = ?
     ORDER BY a.intended_at LIMIT ?
+"""
+UNCOLLECTED = f"""
+    s.name, {",".join("a." + column for column in rows.ATTEMPT_COLUMNS.split(","))}
+    FROM collections c CROSS JOIN attempts a ON a.eid = c.eid JOIN sweeps s ON s.id = a.sweep
+    WHERE c.collected_at IS NULL AND c.source = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
 DELAYED_MAX = 100_000
 CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
@@ -259,6 +265,22 @@ class Reader:
             sql = f"{ATTEMPT} a.eid IN ({places(page)})"
             found.update((attempt.eid, attempt) for attempt in self._attempts(sql, page))
         return found
+
+    def uncollected(self, source: SourceName, *, after: int, limit: int) -> list[Uncollected]:
+        """Ended attempts of a source whose files are still to come here, in the order of their ends."""
+        sql = f"SELECT c.id, {UNCOLLECTED}"
+        found = self._database.rows(sql, (source, after, limit))
+        return [Uncollected(id=row[0], attempt=rows.attempt(row[1], row[2:])) for row in found]
+
+    def uncollected_counts(self) -> Mapping[SourceName, int]:
+        """How many of them there are, by source."""
+        sql = "SELECT source, count(*) FROM collections WHERE collected_at IS NULL GROUP BY source"
+        return {SourceName(source): n for source, n in self._database.rows(sql)}
+
+    def is_collected(self, eid: Eid) -> bool | None:
+        """Whether an ended attempt's files lie here; None: nobody fetches them."""
+        row = self._database.row("SELECT collected_at FROM collections WHERE eid = ?", (eid,))
+        return None if row is None else row[0] is not None
 
     def names(self, eids: Iterable[Eid]) -> Mapping[Eid, SourceName]:
         """Where those of them lie that a later state than this one had made."""

@@ -12,6 +12,8 @@ Four orders make the store quick, each written by appending or in proportion to 
 `moves` is the like for tasks of which only the ordinal changes.
 `endings` counts the ends of attempts, and only ever grows.
 `names`: attempts that a later state than this one had made, and where: this one had been put back from a copy.
+`collections`: ended attempts whose files are to lie here, too, with the instant from which they do; the newest end has
+the highest id. Sources of which nothing is collected have none.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
 """
@@ -127,5 +129,13 @@ CREATE TABLE events (
 CREATE INDEX events_of ON events (sweep, task);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+COLLECTIONS = """
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, eid TEXT NOT NULL UNIQUE, source TEXT NOT NULL,
+    collected_at REAL, bytes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX collections_pending ON collections (source, id) WHERE collected_at IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS)
 """Forward only; a published one is never edited."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.core.diff import DiffPolicy, Verb
-from reconciler.core.model import Commit, Condition, Digest, Instant, Json, SourceName, SweepName, TaskId
+from reconciler.core.model import Attempt, Commit, Condition, Digest, Instant, Json, SourceName, SweepName, TaskId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,14 @@ class SourceRow:
     name: SourceName
     at: Instant
     state: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncollected:
+    """An ended attempt whose files do not lie here so far; `id` grows with each end that is recorded."""
+
+    id: int
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ class Store(Reader):
         super().__init__(database)
         self._acceptance = Acceptance(database, self._staging)
         self.begun = self.moment()  # when it was opened
+        self.collecting: frozenset[SourceName] = frozenset()  # ends there are put down as still to be collected
 
     @classmethod
     def create(cls, directory: Path, *, instance: InstanceId, at: Instant) -> Store:
@@ -127,7 +128,7 @@ class Store(Reader):
         """
         ended = any(attempt.phase.ended for attempt, _ in pairs)
         with self._database.transaction("conclude") if ended else self._database.soft_transaction("record"):
-            batch = Batch(self._database, [attempt for attempt, _ in pairs])
+            batch = Batch(self._database, [attempt for attempt, _ in pairs], self.collecting)
             for attempt, task in pairs:
                 batch.record(attempt, task, at)
             batch.flush()
@@ -152,6 +153,12 @@ class Store(Reader):
         with self._database.soft_transaction("accepted"):
             sql = "UPDATE attempts SET accepted_at = ? WHERE eid = ? AND open = 1 AND accepted_at IS NULL"
             self._database.many(sql, [(at, eid) for eid in eids])
+
+    def collected(self, sizes: Mapping[int, int], at: Instant) -> None:
+        """What was written by these attempts lies here, durably: `Uncollected.id` → bytes. Another end counts anew."""
+        with self._database.transaction("collected"):
+            sql = "UPDATE collections SET collected_at = ?, bytes = ? WHERE id = ?"
+            self._database.many(sql, [(at, size, each) for each, size in sizes.items()])
 
     def intend_cancel(self, eids: Iterable[Eid], reason: str, at: Instant) -> None:
         """Mark open attempts as to be cancelled; those marked already keep their reason, and `cancel_at` is renewed."""

@@ -74,7 +74,9 @@ class ProjectConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig:
-    """One place where tasks run. `host` None = this machine."""
+    """One place where tasks run. `host` None = this machine; else ssh://[user@]host[:port], and `root` may begin with
+    `~`, the home folder there. What is None of the way there is as ssh_config says; `python` None = python3 there.
+    """
 
     name: SourceName
     scheduler: str = "process"
@@ -86,6 +88,10 @@ class SourceConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
     enabled: bool = True
+    python: str | None = None
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    ssh_config: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

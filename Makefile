@@ -23,9 +23,9 @@ help:  ## this list
 demo: $(RUNTIME)  ## a sweep from commit to results on this machine, in a folder of its own
 	@$(BIN)/reconciler demo $(ARGS)
 
-test: $(DEV)  ## all tests; ARGS="-k words tests/core" chooses some
+test: $(DEV)  ## all tests; two processes (JOBS=n); ARGS="-k words tests/core" chooses some
 	@.ci/debian-packages tests/debian-packages.txt
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 check: $(DEV)  ## format, lint, types, layers, and the agent's Python version
 	$(BIN)/ruff format --check --quiet .

@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -43,10 +43,31 @@ def pytest_configure() -> None:
 FIGURES = pytest.StashKey[Counter[str]]()
 
 
+class Process(Protocol):
+    """One of several that share the tests, as pytest-xdist tells of it."""
+
+    config: pytest.Config
+
+
 @pytest.fixture(scope="session")
 def figures(pytestconfig: pytest.Config) -> Counter[str]:
     """What was really run, by name: tests add to it, the run prints it, and $RECONCILER_FIGURES names a file for it."""
     return pytestconfig.stash.setdefault(FIGURES, Counter())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes hands its figures to the one that prints them."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        mine = session.config.stash.get(FIGURES, Counter())
+        told["figures"] = dict(mine)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Process) -> None:
+    told: Mapping[str, Mapping[str, int]] = getattr(node, "workeroutput", {})  # none, if it was killed
+    all_told = node.config.stash.setdefault(FIGURES, Counter())
+    all_told.update(told.get("figures", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

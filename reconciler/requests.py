@@ -36,7 +36,7 @@ class Verb(StrEnum):
     """What can be asked; the arguments are named beside each."""
 
     RECONCILE = "reconcile"  # sweep?: str, repin?: bool
-    RETRY = "retry"  # sweep: str, tasks?: [str], assumeDead?: bool
+    RETRY = "retry"  # sweep: str, tasks?: [str], assumeDead?: [int] (the number of each task's attempt)
     APPROVE = "approve"  # plan: str
     ENABLE = "enable"  # source: str
     DISABLE = "disable"  # source: str

@@ -53,12 +53,13 @@ def retry(app: App, sweep: str, task: tuple[str, ...], assume_dead: bool) -> int
         raise UsageError("TaskNeeded", "--assume-dead needs the ids of the tasks", hint="name each of them")
     with app.reader() as reader:
         row = find_sweep(reader, sweep)
-        ids: list[Json] = [find_task(reader, row, prefix).key.task for prefix in task]
+        found = [find_task(reader, row, prefix) for prefix in task]
+    ids: list[Json] = [each.key.task for each in found]
     arguments: dict[str, Json] = {"sweep": row.name}
     if ids:
         arguments["tasks"] = ids
     if assume_dead:
-        arguments["assumeDead"] = True
+        arguments["assumeDead"] = [each.attempts for each in found]  # another attempt may live when its turn comes
     return _ask(app, Verb.RETRY, arguments)
 
 

@@ -13,12 +13,13 @@ from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.steps import drive
 from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
-from reconciler.core.model import Phase, SweepName, Task, TaskKey
+from reconciler.core.model import Json, Phase, SweepName, Task, TaskKey
 from reconciler.crashpoints import crashpoint
 from reconciler.requests import Action, Outcome, Verb
 from reconciler.store import Store
 
 RETRIABLE = (Phase.FAILED, Phase.LOST, Phase.CANCELLED)
+ASSUMED = "a person said that it is dead"  # the message of an attempt that ended so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,28 +89,38 @@ class Actions:
         keys = None
         if isinstance(asked, Sequence) and not isinstance(asked, str) and asked:
             keys = [self._task(name, str(prefix)).key for prefix in asked]
-        if action.arguments.get("assumeDead") is True:
-            self._assume_dead(keys)
+        if (numbers := action.arguments.get("assumeDead")) is not None:
+            self._assume_dead(keys, numbers)
         count = await self._reset(name, keys)
         return Done(message=f"{count} tasks of {name} wait again, with a fresh retry budget", sweeps=(name,))
 
-    def _assume_dead(self, keys: list[TaskKey] | None) -> None:
-        """A person vouches that what runs, as far as we know, runs no more: the one end without evidence of our own."""
-        if keys is None:
+    def _assume_dead(self, keys: list[TaskKey] | None, numbers: Json) -> None:
+        """A person vouches that what runs, as far as we know, runs no more: the one end without evidence of our own.
+
+        numbers: of the attempts that the person saw. When their turn comes, or comes once more after a crash, others
+        may run in their place, of which nobody has said anything.
+        """
+        if keys is None or not isinstance(numbers, Sequence) or len(numbers) != len(keys):
             raise UsageError("TaskNeeded", "--assume-dead takes the tasks by name", hint="name each of them")
         now = self._clock.now()
         pairs = []
-        for key in keys:
+        for key, number in zip(keys, numbers, strict=True):
             newest = next(iter(reversed(self._store.attempts(key))), None)
-            if newest is None or newest.phase is not Phase.RUNNING:
+            if newest is None or newest.phase is not Phase.RUNNING or newest.key.number != number:
+                if self._was_said_before(key, number):
+                    continue
                 raise UsageError(
                     "NotRunning",
-                    f"{key.sweep}/{key.task} is not running, as far as we know",
+                    f"attempt {number} of {key.sweep}/{key.task} is not running, as far as we know",
                     hint="what is queued can be cancelled safely, and what has ended needs no assumption",
                 )
-            dead = lost(newest, now, "a person said that it is dead")
+            dead = lost(newest, now, ASSUMED)
             pairs.append((dead, self._catalog.settled(self._known_task(key), dead, now)))
         self._store.record(pairs, now)
+
+    def _was_said_before(self, key: TaskKey, number: Json) -> bool:
+        """This very action was carried out, and its answer was lost with the daemon."""
+        return any(each.key.number == number and each.message == ASSUMED for each in self._store.attempts(key))
 
     def _known_task(self, key: TaskKey) -> Task:
         task = self._store.task(key)

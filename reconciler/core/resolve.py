@@ -157,6 +157,9 @@ def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
 
     A state that was copied, or put back from a backup, gives a number again that was given before, perhaps for other
     work: the claim says what really ran, and that is judged as outdated wherever it matters.
+
+    A torn claim is one, too, as far as anybody can tell: nothing else can start under its name, and a person who knows
+    that nothing of it lives may say so.
     """
     if facts.claims and attempt.nonce is None:
         claimed = facts.claims[0]
@@ -169,7 +172,10 @@ def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
             gpus=claimed.claim.gpus,
             directory=claimed.directory or attempt.directory,
         )
-    if attempt.accepted_at is None and (facts.claims or facts.listed or Waiting() in facts.signs):
+    torn = ClaimTorn() in facts.signs and facts.revoked is None
+    if torn and attempt.phase is Phase.QUEUED:
+        attempt = replace(attempt, phase=Phase.RUNNING)
+    if attempt.accepted_at is None and (facts.claims or torn or facts.listed or Waiting() in facts.signs):
         attempt = replace(attempt, accepted_at=now)
     return attempt
 
@@ -217,7 +223,7 @@ def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolv
         )
     if ClaimTorn() in facts.signs:
         return Unresolved(reason="ClaimTorn", message="what lies where its claim should be cannot be understood")
-    if attempt.nonce is None:
+    if attempt.phase is not Phase.RUNNING:
         return _not_started(attempt, facts)
     if LockHeld() in facts.signs:
         return None

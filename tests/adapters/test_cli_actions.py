@@ -86,6 +86,13 @@ def test_retry_completes_the_ids_of_the_tasks(lab, ask):
     assert asked(lab) == [(Verb.RETRY, {"sweep": "lr", "tasks": [task.key.task]})]
 
 
+def test_giving_up_on_an_attempt_says_which_one_was_seen(lab, ask):
+    task = lab.tasks()[1]
+    lab.attempt(task, Phase.RUNNING)
+    ask("retry", "lr", task.key.task, "--assume-dead")
+    assert asked(lab) == [(Verb.RETRY, {"sweep": "lr", "tasks": [task.key.task], "assumeDead": [1]})]
+
+
 def test_giving_up_on_attempts_needs_their_names(lab, ask):
     code, _, err = ask("retry", "lr", "--assume-dead")
     assert (64, True, []) == (code, "[TaskNeeded]" in err, asked(lab))

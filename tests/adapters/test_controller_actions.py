@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,42 @@ async def test_what_is_queued_is_not_taken_for_dead(lab: Lab) -> None:
     lab.start_all("s")
     (attempt,) = lab.store.open_attempts(SourceName("laptop"))
 
-    outcome = await lab.ask(Verb.RETRY, sweep="s", tasks=[attempt.key.task], assumeDead=True)
+    outcome = await lab.ask(Verb.RETRY, sweep="s", tasks=[attempt.key.task], assumeDead=[1])
 
     assert (False, [Phase.QUEUED]) == (outcome.ok, lab.phases())
+
+
+def run_again(lab: Lab, number: int) -> str:
+    """The only task of the sweep runs as its attempt of this number; its id."""
+    (task,) = lab.store.tasks(S, limit=9)
+    first = lab.attempt_of(task, number)
+    lab.store.intend([first])
+    (task,) = lab.store.tasks(S, limit=9)
+    lab.store.record([(replace(first, phase=Phase.RUNNING), replace(task, phase=Phase.RUNNING))], 1.0)
+    return task.key.task
+
+
+async def test_what_a_person_has_seen_dead_is_that_attempt_and_no_later_one(lab: Lab) -> None:
+    lab.commit(s="{x: [1]}")
+    await lab.acceptance.run()
+    task = run_again(lab, 1)
+
+    other = await lab.ask(Verb.RETRY, sweep="s", tasks=[task], assumeDead=[2])
+    this = await lab.ask(Verb.RETRY, sweep="s", tasks=[task], assumeDead=[1])
+
+    assert (False, True, []) == (other.ok, this.ok, lab.phases())
+
+
+async def test_what_was_said_dead_before_a_crash_is_not_said_of_the_attempt_that_runs_since(lab: Lab) -> None:
+    lab.commit(s="{x: [1]}")
+    await lab.acceptance.run()
+    task = run_again(lab, 1)
+    await lab.ask(Verb.RETRY, sweep="s", tasks=[task], assumeDead=[1])
+    run_again(lab, 2)
+
+    again = await lab.ask(Verb.RETRY, sweep="s", tasks=[task], assumeDead=[1])
+
+    assert (True, [Phase.RUNNING]) == (again.ok, lab.phases())
 
 
 async def test_an_approval_of_another_plan_removes_nothing(lab: Lab) -> None:

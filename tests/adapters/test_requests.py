@@ -25,7 +25,7 @@ def names(state, folder):
 
 
 def test_what_is_submitted_is_pending_as_it_was_asked(tmp_path):
-    asked = action(sweep="mnist", tasks=["a", "b"], assumeDead=True)
+    asked = action(sweep="mnist", tasks=["a", "b"], assumeDead=[1, 2])
 
     assert "one" == requests.submit(tmp_path, asked)
     assert [asked] == requests.pending(tmp_path)

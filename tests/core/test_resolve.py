@@ -57,7 +57,7 @@ QUEUED = {
     "a free lock without a claim proves no end": (found(lock=Lock.FREE), ("Resubmit", "NothingThere")),
     "a held lock without a claim is a start in the making": (found(staged=True, lock=Lock.HELD), None),
     "nothing there: it may be started again": (found(), ("Resubmit", "NothingThere")),
-    "its claim is torn: nobody knows whether it started": (found(torn=True), ("Unresolved", "ClaimTorn")),
+    "its claim is torn: it may run, and nothing else can start": (found(torn=True), ("running", "")),
     "only staged: it may be started again": (found(staged=True), ("Resubmit", "NothingThere")),
     "in the source's queue: accepted": (found(staged=True, waiting=True), ("queued", "")),
     "the shim could not claim: it may be started again": (
@@ -124,6 +124,20 @@ def test_one_boot_is_one_machine_though_it_has_no_machine_id():
     subject = attempt(home=here)
 
     assert told(looked(subject, found(), here)) == ("Resubmit", "NothingThere")
+
+
+UNREADABLE = attempt(Phase.RUNNING, nonce=None)
+TORN = {
+    "and still is: somebody should know": (found(torn=True), ("Unresolved", "ClaimTorn")),
+    "and is gone: it does not start once more": (found(), ("Unresolved", "Vanished")),
+    "and can be read now": (found(claim=started(), exit=record()), ("succeeded", "Completed")),
+    "and was given up, as can be read now": (found(claim=revoked()), ("cancelled", "Revoked")),
+}
+
+
+@pytest.mark.parametrize(("there", "expected"), TORN.values(), ids=TORN)
+def test_an_attempt_whose_claim_was_torn(there, expected):
+    assert told(looked(UNREADABLE, there)) == expected
 
 
 RUNNING_ROWS = {

@@ -25,6 +25,7 @@ from reconciler.core.model import (
     Resources,
     SourceName,
     SweepName,
+    Task,
 )
 from reconciler.core.settings import Config, RepositoryConfig
 from reconciler.store import Accepted, Store
@@ -114,22 +115,22 @@ class AcceptanceLab:
 
     def start_all(self, name: str) -> None:
         """Every task of a sweep has an active attempt."""
-        sweep = self.catalog.get(SweepName(name))
+        heads = self.store.heads(SweepName(name), limit=100, now=self.clock.now())
+        self.store.intend([self.attempt_of(task, 1) for task in heads])
+
+    def attempt_of(self, task: Task, number: int) -> Attempt:
+        """To be intended."""
+        sweep = self.catalog.get(task.key.sweep)
         assert sweep is not None
-        self.store.intend(
-            [
-                Attempt(
-                    key=AttemptKey(*task.key, 1),
-                    eid=identity.eid(self.store.instance(), task.key, 1),
-                    source=SourceName("laptop"),
-                    digest=sweep.digest,
-                    phase=Phase.QUEUED,
-                    home=HostIdentity(host="h", machine="m", boot="b"),
-                    resources=Resources(),
-                    intended_at=0.0,
-                )
-                for task in self.store.heads(sweep.name, limit=100, now=self.clock.now())
-            ]
+        return Attempt(
+            key=AttemptKey(*task.key, number),
+            eid=identity.eid(self.store.instance(), task.key, number),
+            source=SourceName("laptop"),
+            digest=sweep.digest,
+            phase=Phase.QUEUED,
+            home=HostIdentity(host="h", machine="m", boot="b"),
+            resources=Resources(),
+            intended_at=0.0,
         )
 
     def end_all(self, name: str) -> None:

@@ -138,7 +138,7 @@ MUTANTS = (
         name="torn-claim-is-no-claim",
         guard="a claim that cannot be understood may be one: nobody starts, and somebody is told",
         edits=(Edit("reconciler/core/resolve.py", "    if ClaimTorn() in facts.signs:\n", "    if False:\n"),),
-        caught_by=suite("core/test_resolve.py::test_a_queued_attempt"),
+        caught_by=suite("core/test_resolve.py::test_an_attempt_whose_claim_was_torn"),
         bug="crash images: an attempt whose claim was torn was sent again and again, without a pause or a word",
     ),
     Mutant(
@@ -267,5 +267,19 @@ MUTANTS = (
             "test_an_approval_lets_nothing_through_that_a_pass_has_frozen_meanwhile"
         ),
         bug="the simulator, seed 198: an approval that had waited for a pass let through what that pass had frozen",
+    ),
+    Mutant(
+        name="torn-claim-cannot-be-ended",
+        guard="what may have started can be said to be dead by a person, though its claim cannot be understood",
+        edits=(Edit("reconciler/core/resolve.py", "if torn and attempt.phase is Phase.QUEUED:", "if False:"),),
+        caught_by=suite("core/test_resolve.py::test_a_queued_attempt"),
+        bug="the simulator, seed 326: an attempt of a torn claim stayed queued for ever, and nobody could end it",
+    ),
+    Mutant(
+        name="said-dead-of-another-attempt",
+        guard="who says that an attempt is dead says nothing of the next one",
+        edits=(Edit("reconciler/controller/actions.py", " or newest.key.number != number:", ":"),),
+        caught_by=suite("adapters/test_controller_actions.py"),
+        bug="an operator for the simulator: what was said dead before a crash was said again, of the next attempt",
     ),
 )

@@ -206,8 +206,8 @@ PEOPLE = (
         edits=(
             Edit(
                 "reconciler/controller/actions.py",
-                "newest.phase is not Phase.RUNNING:",
-                "not newest.phase.active:",
+                "newest.phase is not Phase.RUNNING or newest.key",
+                "not newest.phase.active or newest.key",
             ),
         ),
         caught_by=suite("adapters/test_controller_actions.py::test_what_is_queued_is_not_taken_for_dead"),

@@ -52,6 +52,8 @@ class Ruins:
             attempt = replace(attempt, phase=Phase.RUNNING, nonce=nonce, started_at=2.0)
         found = found_from_json(eid, json.loads(json.dumps(look(Place(str(self.root)), eid).told())))
         end = resolve(attempt, evidence(attempt, found, self.here), 9.0)
+        if isinstance(end, Attempt) and end.phase.active:  # what is known of it now: and then?
+            end = resolve(end, evidence(end, found, self.here), 9.0)
         return "" if end is None else end.phase.value if isinstance(end, Attempt) else end.reason
 
 

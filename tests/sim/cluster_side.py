@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler import requests
 from reconciler.core.model import Eid, HostIdentity, SourceName
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import AttemptSpec, ClaimKind
 from reconciler.dialects.base import Limits
-from reconciler.requests import Action, Verb
 from tests.sim.cluster import Scheduler
 from tests.sim.cluster_faults import ClusterFaults
 from tests.sim.cluster_jobs import Down, Element, Manner, Node, Rejected, Start
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 LOGIN_NODES = ("login1", "login2")
-ASSUMED_AFTER_S = 900.0
 
 
 @dataclass
@@ -95,7 +92,6 @@ class ClusterSide:
         self.sessions: list[ClusterSession] = []
         self.ill = ClusterFaults(self)
         self.healed = False
-        self._asked: dict[Eid, float] = {}
 
     # -- what the world asks for
 
@@ -121,37 +117,15 @@ class ClusterSide:
                 if isinstance(start.run, Shim):
                     start.run.let_end()
 
-    def settle(self) -> None:
-        """An operator vouches for what left no trace, has no walltime, and is certainly dead."""
-        now = self.world.loop.now
-        listed = {
-            start.run.eid for node in self.scheduler.nodes for start in node.running if isinstance(start.run, Shim)
-        }
-        for eid, recorded in self.world.state.ledger.attempts.items():
-            folder = self.root.folders.get(eid)
-            truth = self.world.oracle.truths.get(eid)
-            if recorded.phase != "running" or folder is None or folder.exit is not None or eid in listed:
-                continue
-            if truth is not None and truth.family:
-                continue
-            since = self._asked.setdefault(eid, now)
-            if now - since > ASSUMED_AFTER_S:
-                self._asked[eid] = now
-                self._assume_dead(recorded.sweep, recorded.task)
-
-    def _assume_dead(self, sweep: str, task: str) -> None:
-        world = self.world
-        arguments = {"sweep": sweep, "tasks": [task], "assumeDead": True}
-        action = Action(
-            id=f"dead-{task}-{int(world.loop.now)}",
-            verb=Verb.RETRY,
-            at=world.home.now(),
-            by="judge",
-            arguments=arguments,
-        )
-        requests.submit(world.state.folder, action)
-        world.count_fault("assumed-dead")
-        world.nudge()
+    def is_dead(self, eid: str) -> bool:
+        """See `FarSide`: it is claimed, it will never leave a record, and no start of it is left on any node."""
+        folder, truth = self.root.folders.get(Eid(eid)), self.world.oracle.truths.get(eid)
+        if folder is None or folder.claim is None or folder.exit is not None:
+            return False
+        runs = (start.run for node in self.scheduler.nodes for start in node.running)
+        if any(isinstance(run, Shim) and run.eid == eid for run in runs):
+            return False
+        return truth is None or not truth.family
 
     def close(self) -> None:
         for session in self.sessions:

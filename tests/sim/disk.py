@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from reconciler.controller.actions import ASSUMED
 from reconciler.store.database import FILE
 from tests.sim.git import Mirror
 from tests.sim.loop import Killed, Process
@@ -25,7 +26,7 @@ CONNECT = sqlite3.connect
 SHM = Path("/dev/shm")
 _ROW = """
     SELECT sim_attempt(NEW.eid, (SELECT name FROM main.sweeps WHERE id = NEW.sweep), NEW.task, NEW.number, NEW.phase,
-        NEW.digest, NEW.cancel, NEW.open, NEW.message);
+        NEW.digest, NEW.cancel, NEW.open, NEW.source, NEW.message);
 """
 _TRIGGERS = f"""
     CREATE TEMP TRIGGER sim_inserted AFTER INSERT ON main.attempts BEGIN {_ROW} END;
@@ -140,7 +141,7 @@ class Gate:
         state.soft = 0  # the file is whole again when its last connection has closed
         state.doubtful.clear()
         process.resources.append(self._drop)
-        connection.create_function("sim_attempt", 9, self._attempt)
+        connection.create_function("sim_attempt", 10, self._attempt)
         connection.create_function("sim_sweep", 3, self._sweep)
         connection.create_function("sim_repository", 1, self._repository)
 
@@ -206,10 +207,11 @@ class Gate:
         digest: str,
         cancel: str,
         open_: int,
+        source: str,
         message: str,
     ) -> None:
-        assumed = message == "a person said that it is dead"
-        self._news.append(Recorded(eid, sweep, task, number, phase, digest, cancel, open_, assumed))
+        assumed = message == ASSUMED
+        self._news.append(Recorded(eid, sweep, task, number, phase, digest, cancel, open_, source, assumed))
 
     def _sweep(self, name: str, head: str, deleted: int) -> None:
         state = self._state

@@ -27,7 +27,7 @@ class FarSide(Protocol):
     link     a new link for a daemon that runs on this host; its sessions behave as `LineSession` does
     faults   what may go wrong here; the world chooses among all faults of all far sides
     heal     the end of all faults: everything is up, reachable and quick again. Called once
-    settle   what an operator does before the world is judged ("assume dead", say); called now and then after `heal`
+    is_dead  whether certainly nothing of an attempt lives here, nor ever will: what a person may vouch for
     close    the end of the world: what still runs is dropped
     """
 
@@ -41,6 +41,6 @@ class FarSide(Protocol):
 
     def heal(self) -> None: ...
 
-    def settle(self) -> None: ...
+    def is_dead(self, eid: str) -> bool: ...
 
     def close(self) -> None: ...

@@ -78,7 +78,8 @@ class Fate:
         return found
 
     def _all(self) -> list[Fault]:
-        return [*self.faults(), *(fault for side in self.world.far_sides.values() for fault in side.faults())]
+        own = [*self.faults(), *self.world.operator.faults()]
+        return [*own, *(fault for side in self.world.far_sides.values() for fault in side.faults())]
 
     def _plan(self) -> None:
         if self.seconds_between_faults != NEVER:

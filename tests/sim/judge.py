@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
-from reconciler import requests
 from reconciler.controller.brake import plan_id
 from reconciler.core.model import Phase, SweepName
-from reconciler.requests import Action, Verb
+from reconciler.requests import Verb
 from reconciler.store import Reader
 from tests.sim.manifests import Tree
 from tests.sim.recount import recount
@@ -26,8 +24,6 @@ class Judge:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._ids = itertools.count()
-        self._asked: set[str] = set()
 
     def converge(self) -> None:
         """The liveness phase."""
@@ -63,8 +59,7 @@ class Judge:
             found = list(self._differences(reader, tree))
         finally:
             reader.close()
-        for side in self.world.far_sides.values():
-            side.settle()
+        self.world.operator.settle()
         return found
 
     def _differences(self, reader: Reader, tree: Tree) -> list[str]:
@@ -75,7 +70,7 @@ class Judge:
         plan = plan_id((name, row.frozen) for name, row in rows.items())
         if plan:
             found.append("a removal waits for a word")
-            self._ask(f"approve-{plan}", Verb.APPROVE, {"plan": plan})
+            self.world.operator.approve(plan, once=True)
         for name, sweep in tree.sweeps.items():
             row = rows.get(SweepName(name))
             if row is None or row.deleted or row.settling:
@@ -89,22 +84,11 @@ class Judge:
             bad = [task for task in tasks.values() if task.phase is not Phase.SUCCEEDED]
             found += [f"{name}/{task.key.task} is {task.phase} {task.reason}" for task in bad]
             if any(task.phase in (Phase.FAILED, Phase.LOST, Phase.CANCELLED) for task in bad):
-                self._ask(f"retry-{name}-{int(self.world.loop.now // 300)}", Verb.RETRY, {"sweep": name})
+                at = int(self.world.loop.now // 300)
+                self.world.operator.ask(Verb.RETRY, {"sweep": name}, once=f"retry-{name}-{at}")
         for (name, source), count in reader.active_counts().items():
             found.append(f"{count} attempts of {name} are open on {source}")
         return found
-
-    def _ask(self, key: str, verb: Verb, arguments: dict[str, str]) -> None:
-        """A person asks, once."""
-        if key in self._asked:
-            return
-        self._asked.add(key)
-        if verb is Verb.APPROVE:
-            self.world.state.ledger.desire.approved_at = self.world.loop.now
-        action = Action(id=f"r{next(self._ids)}", verb=verb, at=self.world.home.now(), by="judge", arguments=arguments)
-        requests.submit(self.world.state.folder, action)
-        self.world.oracle.trace("asked", verb)
-        self.world.nudge()
 
     def _recount(self) -> None:
         """What the store keeps beside its rows must be what a count of them says; and its rows the truth."""

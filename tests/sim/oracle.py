@@ -55,6 +55,7 @@ class Recorded:
     digest: str
     cancel: str
     open: int
+    source: str = ""
     assumed: bool = False
 
 

@@ -145,8 +145,14 @@ class ProcessSide:
         for machine in self._machines():
             machine.crash(power=False)
 
-    def settle(self) -> None:
-        """Nothing here needs an operator."""
+    def is_dead(self, eid: str) -> bool:
+        """See `FarSide`: it has started once, or its claim is taken, and no process of it is left."""
+        truth = self.world.oracle.truths.get(eid)
+        shims = (proc for machine in self._machines() for proc in machine.living() if proc.kind == "shim")
+        if (truth is not None and truth.family) or any(proc.comm == eid for proc in shims):
+            return False
+        taken = self.machine.files.find(f"{self.config.root}/attempts/{eid[-2:]}/{eid}/claim") is not None
+        return taken or (truth is not None and truth.starts > 0)
 
     # -- who is there
 

@@ -27,6 +27,7 @@ from tests.sim.git import History
 from tests.sim.loop import Process, SimLoop
 from tests.sim.machine import Machine
 from tests.sim.manifests import parsed_once
+from tests.sim.operator import Operator
 from tests.sim.oracle import Oracle, Recorded
 from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
@@ -67,6 +68,7 @@ class World:
         self.remote = self.edits.server
         slots = sum(side.config.slots for side in self.far_sides.values())
         self.oracle.lawyer = Lawyer(self.history, prune_max=PRUNE_MAX, slack=slots)
+        self.operator = Operator(self)
         self.fate = Fate(self)
         if self.scheduled:  # what takes minutes to be believed needs daemons, and tasks, that live as long
             self.fate.steps_between_kills = self.dice.choice((NEVER, 5000.0, 2000.0, 1000.0, 400.0, 100.0))

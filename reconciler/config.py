@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from reconciler import documents, schema
+from reconciler import codebases, documents, schema
+from reconciler.codebases import PASSWORD, REMOTE
 from reconciler.core.errors import ConfigError, Problem, ReconcilerError
 from reconciler.core.model import Json, SourceName
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
@@ -27,8 +28,6 @@ FILE_NAME = "reconciler.yaml"
 MANIFESTS = "sweeps.d"
 _SYSTEM_FILE = Path("/etc/reconciler") / FILE_NAME
 _HASH_LENGTH = 10
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")  # a scheme, or user@host:path
-_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@:]*:[^/@]+@")
 _LATER_FIELDS = {"host", "maxJobs", "pollInterval", "options", "dialect"}  # of sources that are not of this machine
 _LATER_SCHEDULERS = {"slurm", "pbs"}
 
@@ -130,9 +129,6 @@ def _error(finding: Finding) -> ConfigError:
 def _later(value: Json) -> Iterator[Problem]:
     """What a later version will understand; to accept it in silence would be a lie."""
     root = value if isinstance(value, Mapping) else {}
-    if "projects" in root:
-        message = "this version knows one project, `self`: the repository of the manifests"
-        yield Problem(path=("projects",), reason="NotSupported", message=message, at_key=True)
     sources = root.get("sources")
     for name, source in sources.items() if isinstance(sources, Mapping) else ():
         written = source if isinstance(source, Mapping) else {}
@@ -151,7 +147,7 @@ def _unread(fields: Fields) -> Iterator[Problem]:
     """What has the right form and still cannot be."""
     repository = fields.part("repository")
     verify = repository.part("verify")
-    if _PASSWORD.match(repository.text("url", "")):
+    if PASSWORD.match(repository.text("url", "")):
         hint = "use an SSH key or a git credential helper"
         message = "a password does not belong into a file that people read"
         yield Problem(path=("repository", "url"), reason="PasswordInUrl", message=message, hint=hint)
@@ -162,6 +158,7 @@ def _unread(fields: Fields) -> Iterator[Problem]:
         parse_duration_s(repository.text("interval", "30s"))
     except ValueError as error:
         yield Problem(path=("repository", "interval"), reason="InvalidValue", message=str(error))
+    yield from codebases.problems(fields.part("projects"), fields.mapping("sources") or ("local",))
     for name in fields.mapping("sources"):
         try:
             parse_memory_mib(fields.part("sources").part(name).text("memory", "1Gi"))
@@ -193,6 +190,7 @@ def _config(fields: Fields, file: str | None, repository: RepositoryConfig, mach
         prune_max_tasks=fields.part("prune").integer("maxTasks", 100),
         listen_host=host.strip("[]"),
         listen_port=int(port),
+        projects=codebases.read(fields.part("projects"), repository_url=repository.url, path=machine.path),
     )
 
 
@@ -201,7 +199,7 @@ def _repository(fields: Fields, machine: _Machine) -> RepositoryConfig:
     verify = fields.part("verify")
     signers = verify.text_or_none("allowedSigners")
     return RepositoryConfig(
-        url=url if _REMOTE.match(url) else machine.path(url),
+        url=url if REMOTE.match(url) else machine.path(url),
         branch=fields.text("branch", "main"),
         path=fields.text("path", MANIFESTS).rstrip("/"),
         interval_s=float(parse_duration_s(fields.text("interval", "30s"))),

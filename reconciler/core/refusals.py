@@ -321,6 +321,7 @@ REFUSALS: Mapping[str, Reason] = {
         "Correct its spelling; the hint names the nearest.",
     ),
     "UnknownProject": Reason("The project is not in the configuration.", "Add it to `projects`, or use `self`."),
+    "UnknownSource": Reason("There is no source of that name.", "Correct its spelling, or add it to `sources`."),
     "UnknownSweep": Reason("There is no sweep of that name.", "`reconciler status` lists them."),
     "UnknownTask": Reason(
         "There is no task with that id.",

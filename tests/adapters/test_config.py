@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from reconciler.config import InvalidConfig, load
-from reconciler.core.model import SourceName
-from reconciler.core.settings import RepositoryConfig, SourceConfig, Verification
+from reconciler.core.model import ProjectName, SourceName
+from reconciler.core.settings import (
+    SELF,
+    ProjectConfig,
+    RepositoryConfig,
+    SourceConfig,
+    Sync,
+    Transfer,
+    Verification,
+)
 
 FULL = """\
 repository: {url: ../sweeps.git, branch: trunk, path: all/sweeps/, interval: 2m,
@@ -84,6 +92,30 @@ def test_everything_may_be_said(work, home):
     assert (5, 0) == (config.max_tasks_per_sweep, config.prune_max_tasks)
     assert ("::1", 9999) == (config.listen_host, config.listen_port)
     assert str(work / "reconciler.yaml") == config.file
+
+
+def test_projects_are_read_with_every_default(work, home):
+    text = """
+repository: {url: r.git}
+projects:
+  mnist: {url: "git@host:mnist.git", link: [.venv, data]}
+  local: {url: ../code, transfer: Fetch}
+  there: {url: ../code, sync: Verify, path: {local: ~/code}}
+  self: {sync: Verify, path: /srv/sweeps}
+"""
+    config = load_text(text, work, home)
+
+    assert (
+        ProjectConfig(name=ProjectName("mnist"), url="git@host:mnist.git", link=(".venv", "data")),
+        ProjectConfig(name=ProjectName("local"), url=f"{work.parent}/code", transfer=Transfer.FETCH),
+        ProjectConfig(
+            name=ProjectName("there"),
+            url=f"{work.parent}/code",
+            sync=Sync.VERIFY,
+            paths={SourceName("local"): "~/code"},
+        ),
+        ProjectConfig(name=SELF, url=f"{work}/r.git", sync=Sync.VERIFY, path="/srv/sweeps"),
+    ) == config.projects
 
 
 def test_only_the_repository_must_be_said(work, home):
@@ -216,8 +248,48 @@ def test_a_named_file_that_is_missing_is_an_error(work, home):
             ":1:15: `host` is for sources that this version does not run yet: only this machine [NotSupported]",
         ),
         (
-            "projects: {mnist: {url: x}}",
-            ":1:1: this version knows one project, `self`: the repository of the manifests [NotSupported]",
+            "projects: {p: {}}",
+            ":1:15: a project needs a `url`: where its code comes from [MissingField]",
+        ),
+        (
+            "projects: {self: {url: x}}",
+            ":1:19: `self` is the repository of the manifests: its url stands there [NoEffect]",
+        ),
+        (
+            "projects: {p: {url: 'https://me:secret@h/x'}}",
+            ":1:21: a password does not belong into a file that people read [PasswordInUrl]",
+        ),
+        (
+            "projects: {p: {url: x, path: /y}}",
+            ":1:24: `path` is for `sync: Verify`: a worktree has its place in the source's root [NoEffect]",
+        ),
+        (
+            "projects: {p: {sync: Verify}}",
+            ":1:15: `sync: Verify` needs `path`: where the checkout lies on the sources [MissingField]",
+        ),
+        (
+            "projects: {p: {sync: Verify, path: y}}",
+            ':1:36: the text "y" is not of the form that is wanted here [InvalidValue]',
+        ),
+        (
+            "projects: {p: {sync: Verify, path: {gpu-box: /y}}}",
+            ":1:37: there is no source 'gpu-box' [UnknownSource]",
+        ),
+        (
+            "projects: {p: {sync: Verify, path: /y, link: [data]}}",
+            ":1:40: `link` has no meaning beside `sync: Verify`, which copies nothing to the source [NoEffect]",
+        ),
+        (
+            "projects: {p: {url: x, link: [../data]}}",
+            ':1:31: the text "../data" is not of the form that is wanted here [InvalidValue]',
+        ),
+        (
+            "projects: {p: {url: 'me@h:x', kind: Tree}}",
+            ":1:21: a project without git is a folder on this machine [InvalidValue]",
+        ),
+        (
+            "projects: {p: {url: x, kind: Tree, transfer: Fetch}}",
+            ":1:46: a project without git cannot be fetched [InvalidValue]",
         ),
         (
             "http: {listen: 'a:70000'}",

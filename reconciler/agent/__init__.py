@@ -13,6 +13,10 @@
     look       everything that lies here about an attempt
     reach      signals, to nothing but what is proven to be ours
     watch      attempts whose shim is not our child, or dead
+    folders    what may be asked of folders that are not ours
+    checkout   somebody's git checkout: where it is at, and each difference
+    tree       a folder without git: the hash of all its files
+    sync       writing into such a folder: over nothing that the writer has not seen
     seal       how verified files looked, so that a start can tell whether they changed
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process

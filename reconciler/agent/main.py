@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import files, pipes, shapes, side, system
+from . import files, folders, pipes, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -205,7 +205,9 @@ class Agent:
         if op == "census":
             return self._census(body)
         if op in ("outputs", "read"):
-            return self._read_files(body)
+            return self._read(body, files.work)
+        if op in folders.OPERATIONS:
+            return self._read(body, folders.work)
         desk = self._desk
         if desk is None:
             raise Refusal("BadRequest", "the first request must be hello")
@@ -308,9 +310,9 @@ class Agent:
         self._send_out(Errand(path, [body.get("id")], []), lambda: side.make_worktree(path, commit, git_dir))
         return None
 
-    def _read_files(self, body: Object) -> Optional[Object]:
+    def _read(self, body: Object, works: Callable[[Place, Object], Callable[[], Object]]) -> Optional[Object]:
         """For visitors, too."""
-        work, number = files.work(self._place(), body), body.get("id")
+        work, number = works(self._place(), body), body.get("id")
         if self._readers >= MAX_READERS:
             raise Refusal("Busy", "%d files are being read" % self._readers)
         self._readers += 1

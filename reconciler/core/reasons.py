@@ -1,13 +1,16 @@
 """Every reason word, what it means and what to do about it: one vocabulary for status, `why`, events and documents.
 
 Here stand the reasons of sweeps, tasks, attempts and sources; those of refused input and of the operator's surroundings
-stand in `refusals`.
+stand in `refusals`, those of code on sources in `code_reasons`, those of the way to them in
+`link_reasons`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reconciler.core.code_reasons import CODE
+from reconciler.core.link_reasons import LINK_REASONS
 from reconciler.core.refusals import REFUSALS, Reason
 
 __all__ = ["REASONS", "Reason", "what_to_do"]
@@ -20,6 +23,8 @@ def what_to_do(reason: str) -> str:
 
 REASONS: Mapping[str, Reason] = {
     **REFUSALS,
+    **CODE,
+    **LINK_REASONS,
     "Accepted": Reason("A new generation of the sweep was read from git, checked and accepted.", ""),
     "Active": Reason("The task is queued or running, and still desired: it is left alone.", ""),
     "ActiveOutdated": Reason(
@@ -56,6 +61,10 @@ REASONS: Mapping[str, Reason] = {
     "ClaimTorn": Reason(
         "What lies where the attempt's claim should be cannot be understood: nobody can tell whether it started.",
         "Look on the source, and at its disk; then `reconciler retry SWEEP TASK --assume-dead`.",
+    ),
+    "CollectFailed": Reason(
+        "What an attempt has written could not be brought here; it is tried again, and later again.",
+        "The message says which file and why; all of it lies on the source, in the attempt's folder.",
     ),
     "Completed": Reason("The task ended by itself with exit code 0.", ""),
     "Connected": Reason("The source answers, and its agent obeys this daemon.", ""),
@@ -193,6 +202,18 @@ REASONS: Mapping[str, Reason] = {
     "Resume": Reason(
         "The task ended with exit code 75, which asks to be resumed: it gets another attempt, at no cost.",
         "",
+    ),
+    "ResultCut": Reason(
+        "A file of results is longer than `results.maxFile`: only its beginning and its end were collected.",
+        "All of it lies on the source, in the attempt's folder; raise `results.maxFile`, or let the task write less.",
+    ),
+    "ResultsDiskFull": Reason(
+        "Results cannot be collected: the disk of the results tree is full. They stay on their sources meanwhile.",
+        "Free space there, or set `results.dir` to another disk.",
+    ),
+    "ResultsUnwritable": Reason(
+        "Results cannot be collected: the results tree cannot be written. They stay on their sources meanwhile.",
+        "Check `results.dir`, its owner and its disk.",
     ),
     "RetryRequested": Reason("`reconciler retry` asked for another attempt, with a fresh budget.", ""),
     "Revoked": Reason(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
+from reconciler.core.code_reasons import CODE
 from reconciler.core.errors import Busy, Fenced, Garbled, Refused, SourceError
 from reconciler.core.model import Eid, HostIdentity, InstanceId, Json
 from reconciler.core.wire import (
@@ -31,9 +32,8 @@ from reconciler.core.wire import (
     SpecRemains,
 )
 
-REFUSALS = frozenset(
-    {"ForeignRoot", "BadRequest", "RootUnusable", "WorktreeFailed"}
-)  # agent errors that a repeat cannot mend
+# agent errors that a repeat cannot mend
+REFUSALS = frozenset({"ForeignRoot", "BadRequest", "RootUnusable", "UnsafeName", "WorktreeFailed"}) | CODE.keys()
 
 WHOLE_MAX = 2**63 - 1  # what the store can keep
 NUMBER_MAX = 1e18  # infinities and nonsense are garbled, too

@@ -19,6 +19,9 @@ LABELLED = {"transaction": "transaction", "soft_transaction": "transaction", "wi
 # Only a scheduler's sources pass these: the simulator does, and no daemon on a source of this machine.
 SCHEDULERS_OWN = ("apply.revoked", "store.sent.", "store.unsent.")
 
+# No daemon passes these, but the agent of somebody who pushes code: tests/adapters/test_push.py kills it there.
+PUSHERS_OWN = ("push.",)
+
 
 @dataclass(frozen=True, order=True)
 class Point:
@@ -52,7 +55,7 @@ def of_the_source() -> list[Point]:
 
 def killable() -> list[str]:
     """The points at which a real daemon on this machine can be killed."""
-    return [point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN)]
+    return [point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN + PUSHERS_OWN)]
 
 
 def unlabelled(tree: ast.Module) -> list[int]:

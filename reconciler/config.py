@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from reconciler import codebases, documents, schema
+from reconciler import codebases, documents, places, schema
 from reconciler.codebases import PASSWORD, REMOTE
 from reconciler.core.errors import ConfigError, Problem, ReconcilerError
-from reconciler.core.model import Json, SourceName
 from reconciler.core.quantities import parse_duration_s, parse_memory_mib
-from reconciler.core.settings import Config, RepositoryConfig, SourceConfig, Verification
+from reconciler.core.settings import Config, RepositoryConfig, Verification
 from reconciler.documents import Document, Finding
 from reconciler.fields import Fields
 
@@ -28,8 +27,6 @@ FILE_NAME = "reconciler.yaml"
 MANIFESTS = "sweeps.d"
 _SYSTEM_FILE = Path("/etc/reconciler") / FILE_NAME
 _HASH_LENGTH = 10
-_LATER_FIELDS = {"host", "maxJobs", "pollInterval", "options", "dialect"}  # of sources that are not of this machine
-_LATER_SCHEDULERS = {"slurm", "pbs"}
 
 
 class InvalidConfig(ReconcilerError):
@@ -105,7 +102,7 @@ def _read(file: Path) -> Document:
         message = "a configuration is one document, without `---` in between"
         raise _invalid(str(file), Problem(path=(), reason="WrongNumber", message=message))
     if not findings:
-        later = list(_later(document.value))
+        later = list(places.later(document.value.get("sources") if isinstance(document.value, Mapping) else None))
         told = {problem.path for problem in later}
         wrong = [each for each in schema.problems("config", document.value) if each.path not in told]
         findings = [document.locate(each) for each in later + wrong or _unread(Fields.of(document.value))]
@@ -126,23 +123,6 @@ def _error(finding: Finding) -> ConfigError:
     )
 
 
-def _later(value: Json) -> Iterator[Problem]:
-    """What a later version will understand; to accept it in silence would be a lie."""
-    root = value if isinstance(value, Mapping) else {}
-    sources = root.get("sources")
-    for name, source in sources.items() if isinstance(sources, Mapping) else ():
-        written = source if isinstance(source, Mapping) else {}
-        hint = "run a daemon on that machine, or take the source out"
-        if written.get("scheduler") in _LATER_SCHEDULERS:
-            message = f"this version does not run {written['scheduler']} yet, only `process` on this machine"
-            path = ("sources", name, "scheduler")
-            yield Problem(path=path, reason="NotSupported", message=message, hint=hint)
-        for field in _LATER_FIELDS & written.keys():
-            message = f"`{field}` is for sources that this version does not run yet: only this machine"
-            path = ("sources", name, field)
-            yield Problem(path=path, reason="NotSupported", message=message, hint=hint, at_key=True)
-
-
 def _unread(fields: Fields) -> Iterator[Problem]:
     """What has the right form and still cannot be."""
     repository = fields.part("repository")
@@ -159,11 +139,11 @@ def _unread(fields: Fields) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(path=("repository", "interval"), reason="InvalidValue", message=str(error))
     yield from codebases.problems(fields.part("projects"), fields.mapping("sources") or ("local",))
-    for name in fields.mapping("sources"):
-        try:
-            parse_memory_mib(fields.part("sources").part(name).text("memory", "1Gi"))
-        except ValueError as error:
-            yield Problem(path=("sources", name, "memory"), reason="InvalidValue", message=str(error))
+    yield from places.problems(fields.part("sources"))
+    try:
+        parse_memory_mib(fields.part("results").text("maxFile", "64Mi"))
+    except ValueError as error:
+        yield Problem(path=("results", "maxFile"), reason="InvalidValue", message=str(error))
     port = int(fields.part("http").text("listen", "127.0.0.1:9470").rpartition(":")[2])
     if port > 65535:
         yield Problem(path=("http", "listen"), reason="InvalidValue", message=f"{port} is no port: 65535 is the last")
@@ -176,20 +156,22 @@ def _config(fields: Fields, file: str | None, repository: RepositoryConfig, mach
     name = _short(repository.url)
     basename = re.sub(r"[^A-Za-z0-9_.-]", "-", re.split(r"[/:]", repository.url.rstrip("/"))[-1].removesuffix(".git"))
     state_dir = machine.path(fields.part("state").text("dir", _state_dir(repository.url)))
-    sources = fields.part("sources")
+    defaults = places.Defaults(
+        path=machine.path, root=f"{state_dir}/sources", there=f"~/.reconciler/{name}", cpus=machine.cpus
+    )
     host, _, port = fields.part("http").text("listen", "127.0.0.1:9470").rpartition(":")
     return Config(
         file=file,
         repository=repository,
-        sources=tuple(
-            _source(SourceName(each), sources.part(each), state_dir, machine) for each in sources.value or ("local",)
-        ),
+        sources=places.read(fields.part("sources"), defaults),
         state_dir=state_dir,
         results_dir=machine.path(fields.part("results").text("dir", f"~/reconciler-results/{basename}-{name[:6]}")),
         max_tasks_per_sweep=fields.part("limits").integer("maxTasksPerSweep", 100_000),
         prune_max_tasks=fields.part("prune").integer("maxTasks", 100),
         listen_host=host.strip("[]"),
         listen_port=int(port),
+        results_of_all=fields.part("results").text("sources", "Hosts") == "All",
+        results_max_file_mib=parse_memory_mib(fields.part("results").text("maxFile", "64Mi")),
         projects=codebases.read(fields.part("projects"), repository_url=repository.url, path=machine.path),
     )
 
@@ -206,21 +188,6 @@ def _repository(fields: Fields, machine: _Machine) -> RepositoryConfig:
         verify=Verification(
             mode=verify.text("mode", "Off"), allowed_signers=machine.path(signers) if signers is not None else None
         ),
-    )
-
-
-def _source(name: SourceName, fields: Fields, state_dir: str, machine: _Machine) -> SourceConfig:
-    memory = fields.text_or_none("memory")
-    return SourceConfig(
-        name=name,
-        scheduler=fields.text("scheduler", "process"),
-        slots=fields.integer("slots", machine.cpus),
-        gpus=tuple(int(str(each)) for each in fields.sequence("gpus")),
-        gpu_type=fields.text_or_none("gpuType"),
-        memory_mib=parse_memory_mib(memory) if memory is not None else None,
-        labels=fields.text_mapping("labels"),
-        root=machine.path(fields.text("root", f"{state_dir}/sources/{name}")),
-        enabled=fields.flag("enabled", default=True),
     )
 
 

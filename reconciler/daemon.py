@@ -20,10 +20,10 @@ from reconciler.crashpoints import arm_from_environment
 from reconciler.dialects.process import ProcessDialect
 from reconciler.engine import Engine, World, open_store
 from reconciler.http.server import Heartbeat, HttpServer
-from reconciler.links.local import LocalLink
+from reconciler.links.choice import link_to
 from reconciler.locks import StateLock
 from reconciler.rebuild import refuse_lost
-from reconciler.repository import Repository
+from reconciler.repository import MIRRORS, Repository, git_codebases
 from reconciler.store import Store
 from reconciler.store.whole import look_over
 from reconciler.telemetry import LogFormat, configure_logging
@@ -70,12 +70,15 @@ class _Daemon:
         self._config = config
         self._clock = clock
         self._repository = Repository(config.repository, Path(config.state_dir) / "repository.git", clock=clock)
+        self._codebases = git_codebases(config, MIRRORS, clock)
         world = World(
             clock=clock,
             dice=random.Random(),  # noqa: S311 - jitter and names, not secrets
             repository=self._repository,
             dialect=lambda source: ProcessDialect(),
-            link=lambda source: LocalLink(),
+            codebases=self._codebases,
+            stocks=self._codebases,
+            link=link_to,
         )
         self._engine = Engine(config, store, world)
         self._heartbeat = Heartbeat(clock)
@@ -83,6 +86,8 @@ class _Daemon:
     def close(self) -> None:
         """Let go of what is not a task of the loop."""
         self._repository.close()
+        for codebase in self._codebases.values():
+            codebase.close()
 
     async def run(self, *, once: bool) -> int:
         stop = asyncio.Event()
@@ -96,6 +101,7 @@ class _Daemon:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+            await self._engine.aclose()
             if server is not None:
                 server.stop()
             _http_file(self._config).unlink(missing_ok=True)

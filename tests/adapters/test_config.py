@@ -241,11 +241,11 @@ def test_a_named_file_that_is_missing_is_an_error(work, home):
         ),
         (
             "sources: {a: {scheduler: slurm}}",
-            ":1:26: this version does not run slurm yet, only `process` on this machine [NotSupported]",
+            ":1:26: this version does not run slurm yet, only `process` [NotSupported]",
         ),
         (
-            "sources: {a: {host: 'ssh://b'}}",
-            ":1:15: `host` is for sources that this version does not run yet: only this machine [NotSupported]",
+            "sources: {a: {maxJobs: 5}}",
+            ":1:15: `maxJobs` is for schedulers, which this version does not speak to yet [NotSupported]",
         ),
         (
             "projects: {p: {}}",

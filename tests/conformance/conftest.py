@@ -25,6 +25,7 @@ from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Link, Ruler, Session
 from reconciler.links.local import LocalLink
 from reconciler.source import acknowledge, forget, worktree
+from tests.fakes.ssh_lab import SshLab
 
 PATIENCE_S = 20.0
 
@@ -189,11 +190,26 @@ def _processes_of(folder: Path) -> Iterator[int]:
                 yield int(entry.name)
 
 
-@pytest.fixture(params=["process-local"])
+@pytest.fixture(scope="session")
+def ssh_lab() -> Iterator[SshLab]:
+    """A machine to log in to, for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="s-ssh-"))
+    lab = SshLab(folder)
+    lab.host("far")
+    yield lab
+    lab.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.real("openssh-server"))])
 async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     """A fresh site, for each kind of source."""
     folder = Path(tempfile.mkdtemp(prefix="s-"))
-    site = Site(folder, LocalLink(), ProcessDialect())
+    link: Link = LocalLink()
+    if request.param == "ssh":
+        lab: SshLab = request.getfixturevalue("ssh_lab")
+        link = lab.link(lab.hosts[0])
+    site = Site(folder, link, ProcessDialect())
     yield site
     await site.aclose()
     for pid in _processes_of(folder):

@@ -1,0 +1,118 @@
+"""The part `sources` of the operator's file: where tasks run, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.core.addresses import parse_ssh_address
+from reconciler.core.errors import Problem
+from reconciler.core.model import Json, SourceName
+from reconciler.core.quantities import parse_memory_mib
+from reconciler.core.settings import SourceConfig
+from reconciler.fields import Fields
+
+_LATER_FIELDS = {"maxJobs", "pollInterval", "options", "dialect"}  # of schedulers
+_LATER_SCHEDULERS = {"slurm", "pbs"}
+_OF_SSH = ("identityFile", "knownHosts", "sshConfig")
+_UNQUOTABLE = set("'\\!")  # what the login shells over there read differently
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a source is like that says nothing.
+
+    path    makes a path of this machine absolute
+    root    the folder of the roots of sources on this machine
+    there   the same on others
+    cpus    of this machine
+    """
+
+    path: Callable[[str], str]
+    root: str
+    there: str
+    cpus: int
+
+
+def later(sources: Json) -> Iterator[Problem]:
+    """What a later version will understand; to accept it in silence would be a lie."""
+    for name, source in sources.items() if isinstance(sources, Mapping) else ():
+        written = source if isinstance(source, Mapping) else {}
+        hint = "take the source out, or run plain processes there"
+        if written.get("scheduler") in _LATER_SCHEDULERS:
+            message = f"this version does not run {written['scheduler']} yet, only `process`"
+            path = ("sources", name, "scheduler")
+            yield Problem(path=path, reason="NotSupported", message=message, hint=hint)
+        for field in _LATER_FIELDS & written.keys():
+            message = f"`{field}` is for schedulers, which this version does not speak to yet"
+            path = ("sources", name, field)
+            yield Problem(path=path, reason="NotSupported", message=message, hint=hint, at_key=True)
+
+
+def problems(sources: Fields) -> Iterator[Problem]:
+    """What has the right form and still cannot be."""
+    for name in sources.value:
+        source, path = sources.part(name), ("sources", name)
+        try:
+            parse_memory_mib(source.text("memory", "1Gi"))
+        except ValueError as error:
+            yield Problem(path=(*path, "memory"), reason="InvalidValue", message=str(error))
+        if "host" in source:
+            yield from _far(source, path)
+            continue
+        for field in _OF_SSH:
+            if field in source:
+                message = f"`{field}` is for sources with a `host`"
+                yield Problem(path=(*path, field), reason="NoEffect", message=message, at_key=True)
+
+
+def _far(source: Fields, path: tuple[str, ...]) -> Iterator[Problem]:
+    """Of a source on another machine."""
+    host = source.text("host", "")
+    try:
+        parse_ssh_address(host)
+    except ValueError as error:
+        if ":" in host.removeprefix("ssh://").rpartition("@")[0]:
+            hint = "use a key, with `identityFile` or ssh_config"
+            message = "a password does not belong into a file that people read"
+            yield Problem(path=(*path, "host"), reason="PasswordInUrl", message=message, hint=hint)
+        else:
+            yield Problem(path=(*path, "host"), reason="InvalidValue", message=str(error))
+    if not source.text("root", "/").startswith(("/", "~/")):
+        message = "the root on another machine is absolute, or below `~`, the home folder there"
+        yield Problem(path=(*path, "root"), reason="InvalidValue", message=message)
+    if _UNQUOTABLE & set(source.text("python", "")):
+        message = "a path of Python without quotes, backslashes and `!`, please: shells read them differently"
+        yield Problem(path=(*path, "python"), reason="InvalidValue", message=message)
+
+
+def read(sources: Fields, defaults: Defaults) -> tuple[SourceConfig, ...]:
+    """The sources; without any, this machine as `local`."""
+    return tuple(_source(SourceName(name), sources.part(name), defaults) for name in sources.value or ("local",))
+
+
+def _source(name: SourceName, fields: Fields, defaults: Defaults) -> SourceConfig:
+    memory, host = fields.text_or_none("memory"), fields.text_or_none("host")
+    root = fields.text("root", f"{defaults.there if host else defaults.root}/{name}")
+
+    def path(field: str) -> str | None:
+        written = fields.text_or_none(field)
+        return None if written is None else defaults.path(written)
+
+    python = fields.text_or_none("python")
+    return SourceConfig(
+        name=name,
+        scheduler=fields.text("scheduler", "process"),
+        host=host,
+        slots=fields.integer("slots", 1 if host else defaults.cpus),
+        gpus=tuple(int(str(each)) for each in fields.sequence("gpus")),
+        gpu_type=fields.text_or_none("gpuType"),
+        memory_mib=parse_memory_mib(memory) if memory is not None else None,
+        labels=fields.text_mapping("labels"),
+        root=root if host else defaults.path(root),
+        enabled=fields.flag("enabled", default=True),
+        python=defaults.path(python) if python and "/" in python and not host else python,
+        identity_file=path("identityFile"),
+        known_hosts=path("knownHosts"),
+        ssh_config=path("sshConfig"),
+    )

@@ -4,6 +4,7 @@
     ways.py      which project has which way; the only place that looks at `sync` and `kind`
     projects.py  Projects: what is known of the code on one source, and what failed
     worktree.py  the way Worktree: an immutable copy for each commit
+    verify.py    the way Verify: somebody's own checkout, or folder, while it is exactly the pinned code
 
 Code that cannot be had holds the sweeps that need it, and nothing else; it is tried again after a while.
 """

@@ -16,10 +16,12 @@ class Brought:
     """Code that is on a source.
 
     path          where tasks run, absolute on the source
+    seal          on the source: how its files looked when they were verified; "": nothing can be told from looks
     look_again_s  so long it is believed to be there; None: as long as the session lasts
     """
 
     path: str
+    seal: str = ""
     look_again_s: float | None = None
 
 

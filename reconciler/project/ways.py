@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.core.model import ProjectName
 from reconciler.core.settings import SELF, Config, ProjectConfig, ProjectKind, Sync
 from reconciler.project.base import Way, Ways
+from reconciler.project.verify import Verify
 from reconciler.project.worktree import Worktree
+from reconciler.repository import Stock
 
 
-def ways_of(config: Config, mirror: Callable[[ProjectName], Path]) -> Ways:
-    """The way of each project of the configuration. mirror: where a project's mirror lies on this machine."""
+def ways_of(config: Config, stocks: Mapping[ProjectName, Stock], *, bundles: Path) -> Ways:
+    """The way of each project of the configuration.
+
+    stocks: where the code of each git project lies on this machine; bundles: a folder for what is on its way.
+    """
     projects = {SELF: config.project(SELF)} | {project.name: project for project in config.projects}
-    return {name: _way(project, mirror) for name, project in projects.items() if project is not None}
+    return {name: _way(project, stocks, bundles) for name, project in projects.items() if project is not None}
 
 
-def _way(project: ProjectConfig, mirror: Callable[[ProjectName], Path]) -> Way:
+def _way(project: ProjectConfig, stocks: Mapping[ProjectName, Stock], bundles: Path) -> Way:
     match project.sync, project.kind:
         case Sync.WORKTREE, ProjectKind.GIT:
-            return Worktree(project.name, mirror(project.name))
+            return Worktree(project, stocks[project.name], bundles)
+        case Sync.VERIFY, _:
+            return Verify(project, lambda _: None)
         case _:
             raise AssertionError(f"no way for {project}")  # the configuration refuses it

@@ -62,7 +62,7 @@ def _paths(place: tuple[str, ...], fields: Fields, sync: Sync, sources: Collecti
     if sync is Sync.VERIFY and "path" not in fields:
         message = "`sync: Verify` needs `path`: where the checkout lies on the sources"
         yield Problem(path=place, reason="MissingField", message=message)
-    for name in fields.value["path"] if _several(fields) else ():
+    for name in fields.mapping("path") if _several(fields) else ():
         if name not in sources:
             message = f"there is no source {name!r}"
             hint = f"there are: {', '.join(sorted(sources))}"

@@ -7,8 +7,8 @@ and the simulator of the tests runs the very same on a simulated one.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import __version__, triggers
@@ -17,13 +17,13 @@ from reconciler.clock import Clock
 from reconciler.controller.controller import Controller
 from reconciler.controller.keys import REPOSITORY, REQUESTS, Key
 from reconciler.controller.steps import finish
-from reconciler.core.model import InstanceId
-from reconciler.core.settings import Config, SourceConfig
+from reconciler.core.model import InstanceId, ProjectName
+from reconciler.core.settings import SELF, Config, SourceConfig
 from reconciler.crashpoints import crashpoint
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
 from reconciler.project import Projects, ways_of
-from reconciler.repository import Repository
+from reconciler.repository import Codebase, Repository, Stock
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import Store
@@ -37,13 +37,18 @@ NAME_DIGITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the engine meets. `dice`: for jitter and names, never for secrets."""
+    """What the engine meets. `dice`: for jitter and names, never for secrets.
+
+    codebases, stocks: where the code of projects comes from, and where it lies here; `self` is the repository.
+    """
 
     clock: Clock
     dice: random.Random
     repository: Repository
     dialect: Callable[[SourceConfig], Dialect]
     link: Callable[[SourceConfig], Link]
+    codebases: Mapping[ProjectName, Codebase] = field(default_factory=dict)
+    stocks: Mapping[ProjectName, Stock] = field(default_factory=dict)
 
 
 def open_store(config: Config, clock: Clock, dice: random.Random) -> Store:
@@ -77,10 +82,12 @@ class Engine:
             queue=self._queue,
             telemetry=self.telemetry,
             clock=world.clock,
+            codebases=world.codebases,
         )
         self._name = f"{world.dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}"
         self._earlier = store.begin_life(self._name, world.clock.now())
-        self._ways = ways_of(config, lambda name: world.repository.git_dir)
+        stocks: dict[ProjectName, Stock] = {SELF: world.repository, **world.stocks}
+        self._ways = ways_of(config, stocks, bundles=Path(config.state_dir) / "bundles")
         self._loops = {source.name: self._loop(source) for source in config.sources}
         self._controller.attach(self._loops)
 
@@ -114,6 +121,10 @@ class Engine:
             *(loop.run() for loop in self._loops.values()),
             poll,
         ]
+
+    async def aclose(self) -> None:
+        """Let go of what is not one of the works."""
+        await self._controller.aclose()
 
     def poll_now(self) -> None:
         """Look at the repository and the requests."""

@@ -14,30 +14,37 @@ from dataclasses import dataclass, replace
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.controller.brake import brake, plan_id
+from reconciler.controller.pins import Pins
 from reconciler.controller.steps import drive
-from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
+from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, projects_of
 from reconciler.core import identity
 from reconciler.core.diff import DiffPolicy
 from reconciler.core.errors import ManifestError, Position, RepositoryError, UsageError
-from reconciler.core.model import Commit, Point, SweepName
+from reconciler.core.model import Commit, Point, ProjectName, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepSpec
 from reconciler.crashpoints import crashpoint
 from reconciler.manifests import Broken
-from reconciler.repository import Head, Repository
+from reconciler.repository import Codebase, Head, Repository
 from reconciler.store import DiffSummary, Draft, Event, RepositoryRow, Store
 
 log = logging.getLogger("reconciler.repository")
 
+NO_CODEBASES: Mapping[ProjectName, Codebase] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What one pass came to: the head it saw, whether that was new, and the sweeps that changed."""
+    """What one pass came to: the head it saw, whether that was new, and the sweeps that changed.
+
+    unpinned: sweeps whose revision could not be resolved: they stay as they are.
+    """
 
     head: Head
     news: bool
     changed: tuple[SweepName, ...]
+    unpinned: frozenset[SweepName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +58,26 @@ class Prepared:
 class Acceptance:
     """Brings the store's desired state to what the repository says."""
 
-    def __init__(self, store: Store, catalog: Catalog, repository: Repository, config: Config, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        repository: Repository,
+        config: Config,
+        clock: Clock,
+        codebases: Mapping[ProjectName, Codebase] = NO_CODEBASES,
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._repository = repository
         self._config = config
         self._clock = clock
-        self._surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock)
+        self._surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, projects=projects_of(config), clock=clock)
+        self._pins = Pins(repository, codebases)
         self._looked = False  # since this daemon started: its configuration may have changed, which no commit tells
         self._alone = asyncio.Lock()  # a pass and an approval both change what is desired
         self._unpinned: RepositoryError | None = None  # a revision could not be resolved in this pass
+        self._not_pinned: set[SweepName] = set()  # of which sweeps
         self._interrupted = False  # a pass or an approval ended half-way: the store could not be written, say
 
     async def run(self, repin: Collection[SweepName] = ()) -> Pass:
@@ -96,7 +113,7 @@ class Acceptance:
             return Pass(head=head, news=False, changed=())
         rewritten = known.accepted is not None and not await self._repository.is_descendant(known.accepted, head.commit)
         changed: tuple[SweepName, ...] = ()
-        blocked, self._unpinned = known.blocked, None
+        blocked, self._unpinned, self._not_pinned = known.blocked, None, set()
         if not looked_before or head.tree != known.tree or repin or rewritten or known.rewritten_from is not None:
             survey = await self._surveyor.survey(AtCommit(self._repository, head.commit))
             changed, blocked = await self._accept(survey, head, known, rewritten, repin)
@@ -105,7 +122,7 @@ class Acceptance:
         self._note_accepted(known, head, rewritten, blocked)
         await self._keep(head)
         crashpoint("repository.kept")
-        return Pass(head=head, news=True, changed=changed)
+        return Pass(head=head, news=True, changed=changed, unpinned=frozenset(self._not_pinned))
 
     def _known(self) -> RepositoryRow:
         """What is known of the repository. Why removals wait is forgotten with the last one: an approval or a thaw may
@@ -153,37 +170,34 @@ class Acceptance:
         """A draft for each sweep whose manifest says something new; and what turned out broken on the way."""
         drafts: list[Draft] = []
         broken: dict[str, tuple[Broken, ...]] = {}
-        for name, manifest in survey.sweeps.items():
-            known = self._catalog.get(name)
-            document = identity.declared_json(manifest.loaded.document)
-            digest = identity.spec_digest(manifest.loaded.spec)
-            if (
-                known is not None
-                and known.row.document_digest == digest
-                and not known.row.deleted
-                and name not in repin
-            ):
-                if known.row.path != manifest.path:
-                    self._store.set_path(name, manifest.path, head.commit)
-                    self._catalog.refresh(name)
-                continue
+        news = {name: manifest for name, manifest in survey.sweeps.items() if not self._same(manifest, head, repin)}
+        pinned = {name: pinned_already(each.loaded.spec, self._catalog.get(name)) for name, each in news.items()}
+        pinned |= dict.fromkeys(repin)
+        await self._pins.begin([each.loaded.spec for name, each in news.items() if pinned[name] is None])
+        for name, manifest in news.items():
+            spec = manifest.loaded.spec
             try:
-                pin = await self._pin(manifest.loaded.spec, known, head, again=name in repin)
+                pin = pinned[name] or await self._pins.resolve(spec, head)
             except RepositoryError as error:
                 broken[manifest.path] = (_no_revision(name, manifest, error),)
                 self._unpinned = error
+                self._not_pinned.add(name)
                 continue
-            drafts.append(_draft(manifest, document, digest, pin, head))
+            drafts.append(_draft(manifest, pin, head))
         return drafts, broken
 
-    async def _pin(self, spec: SweepSpec, known: Sweep | None, head: Head, *, again: bool) -> Commit:
-        """The commit that tasks run: resolved when what defines it changes, and never by other edits."""
-        pinned = known is not None and not known.row.deleted and not again
-        if pinned and known is not None and identity.pin_key(spec) == identity.pin_key(known.spec):
-            return known.pin if known.pin is not None else head.commit
-        if spec.revision is None:
-            return head.commit
-        return await self._repository.resolve(spec.revision)
+    def _same(self, manifest: Manifest, head: Head, repin: Collection[SweepName]) -> bool:
+        """Whether the manifest says nothing new; if the file was moved, that is noted."""
+        spec = manifest.loaded.spec
+        known = self._catalog.get(spec.name)
+        if known is None or known.row.deleted or spec.name in repin:
+            return False
+        if known.row.document_digest != identity.spec_digest(spec):
+            return False
+        if known.row.path != manifest.path:
+            self._store.set_path(spec.name, manifest.path, head.commit)
+            self._catalog.refresh(spec.name)
+        return True
 
     def _deletions(self, survey: Survey, head: Head) -> Iterator[Draft]:
         """A draft for each sweep whose manifest has left the repository, when it is certain that it has."""
@@ -231,6 +245,10 @@ class Acceptance:
             self._catalog.refresh(name)
         return thawed
 
+    async def aclose(self) -> None:
+        """Ask nobody any more."""
+        await self._pins.aclose()
+
     async def approve(self, plan: str) -> list[SweepName]:
         """Let every frozen removal go ahead; returns the sweeps concerned.
 
@@ -258,8 +276,8 @@ class Acceptance:
             )
 
     async def _keep(self, head: Head) -> None:
-        pins = {sweep.pin for sweep in self._catalog.sweeps() if sweep.pin is not None}
-        await self._repository.keep({head.commit, *pins})
+        codes = {sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None}
+        await self._pins.keep(head.commit, codes)
 
     def _note_error(self, known: RepositoryRow, error: RepositoryError) -> None:
         self._store.set_repository(
@@ -314,14 +332,21 @@ def error_json(error: ManifestError) -> dict[str, str | int]:
     }
 
 
-def _draft(manifest: Manifest, document: str, digest: str, pin: Commit, head: Head) -> Draft:
+def pinned_already(spec: SweepSpec, known: Sweep | None) -> Commit | None:
+    """The commit that tasks run already; None: what defines it has changed, and it is to be resolved."""
+    if known is None or known.row.deleted or identity.pin_key(spec) != identity.pin_key(known.spec):
+        return None
+    return known.pin
+
+
+def _draft(manifest: Manifest, pin: Commit, head: Head) -> Draft:
     spec = manifest.loaded.spec
     return Draft(
         name=spec.name,
         path=manifest.path,
         commit=head.commit,
-        document=document,
-        document_digest=digest,
+        document=identity.declared_json(manifest.loaded.document),
+        document_digest=identity.spec_digest(spec),
         pin=pin,
         policy=policy_of(spec, pin),
     )

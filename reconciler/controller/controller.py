@@ -9,16 +9,16 @@ from pathlib import Path
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.controller import placement, reporting
-from reconciler.controller.acceptance import Acceptance
+from reconciler.controller.acceptance import NO_CODEBASES, Acceptance
 from reconciler.controller.actions import Actions
 from reconciler.controller.keys import DISPATCH, REPOSITORY, REQUESTS, Key, sweep_key
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Damaged, ReconcilerError, RepositoryError
-from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.model import Instant, Json, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepState
 from reconciler.core.status import source_json, source_status
-from reconciler.repository import Repository
+from reconciler.repository import Codebase, Repository
 from reconciler.sourceloop import Changed, SourceLoop
 from reconciler.store import Store
 from reconciler.telemetry import FetchResult, KeyKind, ReconcileResult, Snapshot, Telemetry
@@ -46,6 +46,7 @@ class Controller:
         queue: WorkQueue[Key],
         telemetry: Telemetry,
         clock: Clock,
+        codebases: Mapping[ProjectName, Codebase] = NO_CODEBASES,
     ) -> None:
         self._config = config
         self._store = store
@@ -53,7 +54,7 @@ class Controller:
         self._queue = queue
         self._telemetry = telemetry
         self._clock = clock
-        self._acceptance = Acceptance(store, catalog, repository, config, clock)
+        self._acceptance = Acceptance(store, catalog, repository, config, clock, codebases)
         self._actions = Actions(
             Path(config.state_dir), store=store, catalog=catalog, acceptance=self._acceptance, clock=clock
         )
@@ -140,7 +141,7 @@ class Controller:
             self.looked = True
         self._error = None
         self._fetched_at = self._clock.now()
-        self._repin -= repin
+        self._repin -= repin - done.unpinned
         self._telemetry.fetched(
             FetchResult.CHANGED if done.news else FetchResult.UNCHANGED, self._clock.elapsed() - began
         )
@@ -230,6 +231,10 @@ class Controller:
         if any(loop.beginning for loop in self._loops.values()):
             return False
         return not any(hold.reason in TEMPORARY for holds in self._holds.values() for hold in holds)
+
+    async def aclose(self) -> None:
+        """Let go of questions to projects that are under way."""
+        await self._acceptance.aclose()
 
     async def conclude(self) -> int:
         """Tell how everything stands; 0 when git and the world agree, else 2. Raises what kept us from asking git."""

@@ -8,19 +8,21 @@ from pathlib import Path
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
-from reconciler.controller.acceptance import policy_of
+from reconciler.controller.acceptance import pinned_already, policy_of
 from reconciler.controller.brake import brake, plan_id
+from reconciler.controller.pins import Pins
 from reconciler.controller.steps import finish
-from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, Tree
+from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, Tree, projects_of
 from reconciler.core import identity
 from reconciler.core.diff import Verb
 from reconciler.core.errors import ReconcilerError, RepositoryError, StoreError, UsageError
 from reconciler.core.model import Commit, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
-from reconciler.repository import Head, Repository, WorkingTree
+from reconciler.repository import PLANNED, Head, Repository, WorkingTree, git_codebases
 from reconciler.store import DiffSummary, Reader
 
+PATIENCE_S = 300.0  # for projects: somebody waits for the answer
 QUIET = (Verb.KEEP, Verb.LEAVE)  # what changes nothing
 
 
@@ -90,21 +92,28 @@ def _checkout(config: Config) -> Path:
 
 async def _plan(config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock) -> Plan:
     mirror = Repository(config.repository, Path(config.state_dir) / "plan.git", clock=clock)
+    codebases = git_codebases(config, PLANNED, clock)
+    pins = Pins(mirror, codebases, patience_s=PATIENCE_S)
     try:
-        return await _plan_with(mirror, config, reader, working_tree, clock)
+        return await _plan_with(mirror, pins, config, reader, working_tree, clock)
     finally:
+        await pins.aclose()
         mirror.close()
+        for codebase in codebases.values():
+            codebase.close()
 
 
 async def _plan_with(
-    mirror: Repository, config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock
+    mirror: Repository, pins: Pins, config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock
 ) -> Plan:
     head = await mirror.fetch()
     tree: Tree = AtCommit(mirror, head.commit)
     if working_tree is not None:
         tree = WorkingTree(working_tree, config.repository.path)
-    survey = await Surveyor(max_tasks=config.max_tasks_per_sweep, clock=clock).survey(tree)
-    planner = _Planner(reader, mirror, head)
+    surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, projects=projects_of(config), clock=clock)
+    survey = await surveyor.survey(tree)
+    planner = _Planner(reader, pins, head)
+    await planner.begin(survey)
     sweeps = [await planner.manifest(name, manifest) for name, manifest in survey.sweeps.items()]
     sweeps += [
         SweepPlan(name=_name(path, several), path=path, action="invalid") for path, several in survey.broken.items()
@@ -124,21 +133,26 @@ async def _plan_with(
 class _Planner:
     """The diff of each sweep against the store, in numbers."""
 
-    def __init__(self, reader: Reader | None, mirror: Repository, head: Head) -> None:
+    def __init__(self, reader: Reader | None, pins: Pins, head: Head) -> None:
         self._reader = reader
-        self._mirror = mirror
+        self._pins = pins
         self._head = head
         self._sweeps = {sweep.name: sweep for sweep in Catalog(reader).sweeps()} if reader is not None else {}
         self._removed_active = 0
         self._deleted = 0
         self.errors: list[ReconcilerError] = []
 
+    async def begin(self, survey: Survey) -> None:
+        """Ask for the commits that are not known."""
+        specs = [manifest.loaded.spec for manifest in survey.sweeps.values()]
+        await self._pins.begin([spec for spec in specs if pinned_already(spec, self._sweeps.get(spec.name)) is None])
+
     async def manifest(self, name: SweepName, manifest: Manifest) -> SweepPlan:
         spec, known = manifest.loaded.spec, self._sweeps.get(name)
         if known is not None and not known.row.deleted and known.row.document_digest == identity.spec_digest(spec):
             return SweepPlan(name=name, path=manifest.path, action="unchanged")
         try:
-            pin = await self._pin(manifest, known)
+            pin = pinned_already(spec, known) or await self._pins.resolve(spec, self._head)
         except RepositoryError as error:
             self.errors.append(error)
             return SweepPlan(name=name, path=manifest.path, action="invalid")
@@ -149,13 +163,6 @@ class _Planner:
         summary = finish(self._reader.summarise(name, policy_of(spec, pin)))
         self._removed_active += summary.removed_active
         return _sweep_plan(name, manifest.path, "update", summary, _spec_changes(known, manifest))
-
-    async def _pin(self, manifest: Manifest, known: Sweep | None) -> Commit:
-        spec = manifest.loaded.spec
-        settled = known is not None and not known.row.deleted
-        if settled and known is not None and known.pin and identity.pin_key(spec) == identity.pin_key(known.spec):
-            return known.pin
-        return self._head.commit if spec.revision is None else await self._mirror.resolve(spec.revision)
 
     def deletions(self, survey: Survey) -> Iterator[SweepPlan]:
         for name, sweep in self._sweeps.items():

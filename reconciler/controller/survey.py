@@ -6,14 +6,15 @@ A broken file harms nothing else. But while any file's sweep cannot even be name
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.clock import Clock
 from reconciler.core.errors import ManifestError, Position
+from reconciler.core.hints import nearest
 from reconciler.core.model import Commit, SweepName
-from reconciler.core.settings import SELF
+from reconciler.core.settings import SELF, Config
 from reconciler.manifests import Broken, Loaded, load_all
 from reconciler.repository import Listing, ManifestFile, Repository
 
@@ -69,11 +70,18 @@ class Survey:
         return frozenset(name for name in names if name is not None)
 
 
+def projects_of(config: Config) -> frozenset[str]:
+    """The projects that manifests may name."""
+    return frozenset({SELF, *(project.name for project in config.projects)})
+
+
 class Surveyor:
     """Reads trees; manifests whose bytes have not changed since the last tree are not parsed again."""
 
-    def __init__(self, *, max_tasks: int, clock: Clock) -> None:
+    def __init__(self, *, max_tasks: int, clock: Clock, projects: Set[str] = frozenset({SELF})) -> None:
+        """projects: those that manifests may name."""
         self._max_tasks = max_tasks
+        self._projects = projects
         self._clock = clock
         self._cache: dict[tuple[str, str], tuple[Loaded | Broken, ...]] = {}
 
@@ -91,7 +99,7 @@ class Surveyor:
                 cache[file.path, file.blob] = results
             await self._clock.sleep(0)
         self._cache = cache
-        return _judged(found)
+        return _judged(found, self._projects)
 
     def _read(self, tree: Tree, file: ManifestFile) -> tuple[tuple[Loaded | Broken, ...], bool]:
         """What the file says, and whether it depends on nothing but its own bytes."""
@@ -114,7 +122,7 @@ class Surveyor:
         return load_all(text, file=file.path, read=read, max_tasks=self._max_tasks), not tables
 
 
-def _judged(found: list[tuple[str, Loaded | Broken]]) -> Survey:
+def _judged(found: list[tuple[str, Loaded | Broken]], projects: Set[str]) -> Survey:
     """Names taken twice, unknown projects and circles of dependencies are errors of the manifests that have them."""
     broken: dict[str, list[Broken]] = {}
     by_name: dict[SweepName, list[Manifest]] = {}
@@ -126,7 +134,7 @@ def _judged(found: list[tuple[str, Loaded | Broken]]) -> Survey:
     sweeps: dict[SweepName, Manifest] = {}
     for name, manifests in by_name.items():
         for manifest in manifests:
-            error = _error_of(manifest, manifests, by_name)
+            error = _error_of(manifest, manifests, by_name, projects)
             if error is None:
                 sweeps[name] = manifest
             else:
@@ -135,15 +143,18 @@ def _judged(found: list[tuple[str, Loaded | Broken]]) -> Survey:
 
 
 def _error_of(
-    manifest: Manifest, namesakes: list[Manifest], by_name: Mapping[SweepName, list[Manifest]]
+    manifest: Manifest,
+    namesakes: list[Manifest],
+    by_name: Mapping[SweepName, list[Manifest]],
+    projects: Set[str],
 ) -> ManifestError | None:
     spec = manifest.loaded.spec
     others = sorted(other.path for other in namesakes if other is not manifest)
     if others:
         hint = "a sweep's name is its identity: give one of them another `metadata.name`"
         return _error(manifest, "DuplicateName", f"the sweep {spec.name} is also declared in {', '.join(others)}", hint)
-    if spec.project != SELF:
-        hint = f"this version knows one project: `{SELF}`, the repository of the manifests"
+    if spec.project not in projects:
+        hint = nearest(spec.project, sorted(projects))
         return _error(manifest, "UnknownProject", f"the project {spec.project!r} is not known", hint)
     circle = _circle(spec.name, by_name)
     if circle:

@@ -291,6 +291,10 @@ REFUSALS: Mapping[str, Reason] = {
         "A file of the state cannot be written.",
         "Check the disk and the permissions of `state.dir`.",
     ),
+    "StillFetching": Reason(
+        "A project has not answered so far, perhaps because it is large: its sweeps stay as they are meanwhile.",
+        "Wait; if it stays so, see whether its `url` can be reached.",
+    ),
     "Syntax": Reason("The file is not proper YAML, JSON or CSV.", "Correct the place that is named."),
     "TableUnreadable": Reason("The table of points cannot be read.", "Check its path and permissions."),
     "Tag": Reason("A YAML tag or a directive stands in the file.", "Remove it; put quotes around what should be text."),

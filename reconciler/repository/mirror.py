@@ -23,7 +23,7 @@ from reconciler.core.model import Commit
 from reconciler.crashpoints import crashpoint
 from reconciler.repository import failures
 from reconciler.repository.address import Address
-from reconciler.repository.git import FETCH_TIMEOUT_S, Git, Result, global_file, settings
+from reconciler.repository.git import FETCH_TIMEOUT_S, LOCAL_TIMEOUT_S, Git, Result, global_file, settings
 from reconciler.repository.objects import Objects
 
 HEAD = "refs/reconciler/head"
@@ -41,7 +41,16 @@ _COLLECT_EVERY = 50  # fetches, between two looks whether loose objects should b
 class Mirror:
     """git on the mirror. Not for concurrent use: its owner holds a lock."""
 
-    def __init__(self, address: Address, directory: Path, *, allowed_signers: str | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        address: Address,
+        directory: Path,
+        *,
+        allowed_signers: str | None,
+        clock: Clock,
+        fetch_timeout_s: float = FETCH_TIMEOUT_S,
+    ) -> None:
+        self._fetch_timeout_s = fetch_timeout_s
         self._address = address
         self._directory = directory
         self._clock = clock
@@ -56,6 +65,11 @@ class Mirror:
     def directory(self) -> Path:
         return self._directory
 
+    @property
+    def made(self) -> bool:
+        """Whether there is a mirror at all."""
+        return self._directory.is_dir()
+
     def objects(self) -> Objects:
         """The mirror's objects as of the last fetch. Raises RepositoryError (NotFetched, CorruptMirror)."""
         if self._objects is None:
@@ -64,10 +78,10 @@ class Mirror:
             self._objects = Objects(self._directory, self._git.environment())
         return self._objects
 
-    async def run(self, *arguments: str, stdin: str = "") -> Result:
+    async def run(self, *arguments: str, stdin: str = "", timeout_s: float = LOCAL_TIMEOUT_S) -> Result:
         """A git that needs no network."""
         await self._prepare()
-        return await self._git.run(*arguments, stdin=stdin)
+        return await self._git.run(*arguments, stdin=stdin, timeout_s=timeout_s)
 
     async def fetch(self, *refspecs: str) -> Result:
         """Fetch; a missing reference is a Result, any other failure is raised. A stale lock is removed, once."""
@@ -122,7 +136,7 @@ class Mirror:
 
     async def _fetch(self, refspecs: tuple[str, ...]) -> Result:
         await self._prepare()
-        return await self._git.run(*_FETCH, "--", self._address.url, *refspecs, timeout_s=FETCH_TIMEOUT_S)
+        return await self._git.run(*_FETCH, "--", self._address.url, *refspecs, timeout_s=self._fetch_timeout_s)
 
     async def _prepare(self) -> None:
         if self._prepared:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from reconciler.core.model import Commit, Instant
 from reconciler.core.settings import RepositoryConfig
 from reconciler.repository import failures
 from reconciler.repository.address import check_name, manifest_path, parse_address
-from reconciler.repository.mirror import ASKED, EVERYTHING, HEAD, Mirror
+from reconciler.repository.bundles import write_bundle
+from reconciler.repository.mirror import HEAD, Mirror
 from reconciler.repository.objects import Objects
 from reconciler.repository.reading import Listing, listing_of
-
-_FULL = re.compile(r"[0-9a-f]{40}")
-_SHORT = re.compile(r"[0-9a-f]{7,39}")
+from reconciler.repository.revisions import FULL, Revisions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +52,7 @@ class Repository:
         self._path = manifest_path(config.path)
         self._verify = config.verify
         self._mirror = Mirror(self._address, directory, allowed_signers=config.verify.allowed_signers, clock=clock)
+        self._revisions = Revisions(self._mirror, self._address)
         self._lock = asyncio.Lock()
         self._head: Head | None = None
         self._damaged = False
@@ -134,16 +133,14 @@ class Repository:
         if revision == self._branch and self._head is not None:
             return self._head.commit
         async with self._lock:
-            if _FULL.fullmatch(revision) is None:
-                found = await self._named(revision)
-                if found is not None:
-                    return found
-            if _FULL.fullmatch(revision) or _SHORT.fullmatch(revision):
-                found = await self._hashed(revision)
-                if found is not None:
-                    return found
-        hint = "name a branch, a tag, or a commit that one of them leads to; was it pushed?"
-        raise RepositoryError("RevisionNotFound", f"{self._address.shown} has no revision {revision!r}", hint=hint)
+            with self._reading():
+                return await self._revisions.resolve(revision)
+
+    async def bundle(self, commit: Commit, have: Collection[Commit], file: Path) -> None:
+        """See `Stock`."""
+        async with self._lock:
+            with self._reading():
+                await write_bundle(self._mirror, self._address, _full(commit), have, file)
 
     async def verify(self, commit: Commit) -> None:
         """With verification Head: raise RepositoryError (Unverified) unless an allowed signer signed the commit."""
@@ -203,33 +200,6 @@ class Repository:
         branches = [name.removeprefix("refs/heads/") for name in names]
         return failures.branch_not_found(self._branch, branches, self._address)
 
-    async def _named(self, name: str) -> Commit | None:
-        """The commit of the remote's branch or tag, fetched if it is new to the mirror."""
-        branch, tag = f"refs/heads/{name}", f"refs/tags/{name}"
-        there = await self._mirror.remote_references(branch, tag, tag + "^{}")
-        reference = branch if branch in there else tag
-        if reference not in there:
-            return None
-        commit = there.get(tag + "^{}", there[tag]) if reference == tag else there[branch]
-        with self._reading() as objects:
-            known = objects.has_commit(commit)
-        if not known:
-            await self._mirror.fetch(f"+{reference}:{ASKED}")
-        return await self._peeled(commit)
-
-    async def _hashed(self, digits: str) -> Commit | None:
-        found = await self._peeled(digits)
-        if found is None:
-            await self._mirror.fetch(*EVERYTHING)
-            found = await self._peeled(digits)
-        return found
-
-    async def _peeled(self, revision: str) -> Commit | None:
-        """The one commit that the mirror knows under a hash or its beginning."""
-        result = await self._mirror.run("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
-        found = result.stdout.strip()
-        return Commit(found) if result.code == 0 and _FULL.fullmatch(found) else None
-
     @contextmanager
     def _reading(self) -> Iterator[Objects]:
         try:
@@ -240,6 +210,6 @@ class Repository:
 
 
 def _full(commit: Commit) -> Commit:
-    if _FULL.fullmatch(commit) is None:
+    if FULL.fullmatch(commit) is None:
         raise RepositoryError("UnsafeName", f"{commit[:80]!r} is no commit", hint="40 hex digits")
     return commit

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from acceptance_lab import AcceptanceLab
 from rebuild_lab import Site
+from some_stock import only_self
 
 from reconciler.catalog import Catalog
 from reconciler.controller.keys import REPOSITORY, Key
 from reconciler.core.errors import Damaged, StoreError
 from reconciler.core.model import Attempt, InstanceId, SourceName
-from reconciler.core.settings import SELF, SourceConfig
+from reconciler.core.settings import SourceConfig
 from reconciler.dialects.process import ProcessDialect
 from reconciler.locks import StateLock
-from reconciler.project import Projects, Worktree
+from reconciler.project import Projects
 from reconciler.rebuild import refuse_lost
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
@@ -74,7 +75,7 @@ async def test_a_damaged_state_ends_the_loop_of_a_source(lab: AcceptanceLab) -> 
         source,
         store=lab.store,
         catalog=lab.catalog,
-        projects=Projects(source, {SELF: Worktree(SELF, Path("/m"))}, lab.clock),
+        projects=Projects(source, only_self(Path("/m")), lab.clock),
         clock=lab.clock,
         notify=lambda changed: None,
     )

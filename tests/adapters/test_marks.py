@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from acceptance_lab import AcceptanceLab
 from rebuild_lab import HERE, RebuildLab, Site
+from some_stock import only_self
 
 from reconciler import marks
 from reconciler.controller.controller import Controller
@@ -16,9 +17,9 @@ from reconciler.controller.keys import DISPATCH, REPOSITORY, Key
 from reconciler.controller.placement import place
 from reconciler.core import identity
 from reconciler.core.model import Eid, SourceName, SweepName
-from reconciler.core.settings import SELF, SourceConfig
+from reconciler.core.settings import SourceConfig
 from reconciler.dialects.process import ProcessDialect
-from reconciler.project import Projects, Worktree
+from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 from reconciler.telemetry import Telemetry
@@ -49,7 +50,7 @@ def source(lab: AcceptanceLab, name: SourceName, site: Site | None = None) -> So
 
 def loop(lab: AcceptanceLab, name: SourceName) -> SourceLoop:
     one = source(lab, name)
-    projects = Projects(one, {SELF: Worktree(SELF, Path("/m"))}, lab.clock)
+    projects = Projects(one, only_self(Path("/m")), lab.clock)
     return SourceLoop(
         one, store=lab.store, catalog=lab.catalog, projects=projects, clock=lab.clock, notify=lambda changed: None
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from some_stock import only_self
 from virtual_clock import VirtualClock
 
 from reconciler.core.errors import Busy
 from reconciler.core.model import Code, Commit
 from reconciler.core.settings import SELF
-from reconciler.project import AGAIN_S, Projects, Worktree
+from reconciler.project import AGAIN_S, Projects
 
 CODE = Code(SELF, Commit("a" * 40))
 
@@ -34,7 +35,7 @@ class Source:
 
 async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
     clock = VirtualClock()
-    projects = Projects(Source(failures=1), {SELF: Worktree(SELF, Path("/mirror"))}, clock)
+    projects = Projects(Source(failures=1), only_self(Path("/mirror")), clock)
     await projects.bring({CODE})
     clock.jump(-86_400)
     await clock.advance(AGAIN_S)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from acceptance_lab import AcceptanceLab
+from some_stock import only_self
 from virtual_clock import VirtualClock
 
 from reconciler.controller.placement import place
 from reconciler.core.jobs import Account, Job, JobState, Listing
 from reconciler.core.model import Attempt, Eid, HostIdentity, InstanceId, SourceName
-from reconciler.core.settings import SELF, SourceConfig
+from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import (
     AttemptSpec,
     CancelOutcome,
@@ -34,7 +35,7 @@ from reconciler.core.wire import (
 )
 from reconciler.dialects.base import Limits
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.project import Projects, Worktree
+from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import Store
@@ -184,7 +185,7 @@ class SchedulerLab(AcceptanceLab):
             source,
             store=self.store,
             catalog=self.catalog,
-            projects=Projects(source, {SELF: Worktree(SELF, self.folder / "mirror")}, self.time),
+            projects=Projects(source, only_self(self.folder / "mirror"), self.time),
             clock=self.time,
             notify=lambda changed: None,
         )

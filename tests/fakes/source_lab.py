@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from acceptance_lab import AcceptanceLab
+from some_stock import only_self
 from virtual_clock import VirtualClock
 
 from reconciler.controller.placement import place
 from reconciler.core.errors import Refused
 from reconciler.core.model import Attempt, Code, Eid, HostIdentity, InstanceId, Json, SourceName, SweepName
-from reconciler.core.settings import SELF, SourceConfig
+from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Found, Hello, Reply, Request
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.project import Projects, Worktree
+from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 
@@ -107,7 +108,7 @@ class Lab(AcceptanceLab):
             link=self.agent,
             clock=self.time,
         )
-        self.projects = Projects(source, {SELF: Worktree(SELF, folder / "mirror")}, self.time)
+        self.projects = Projects(source, only_self(folder / "mirror"), self.time)
         self.loop = SourceLoop(
             source,
             store=self.store,

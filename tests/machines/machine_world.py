@@ -8,6 +8,7 @@ from pathlib import Path
 from machine_agent import FakeAgent
 from machine_git import FakeGit
 from machine_steps import Job, StepClock, run
+from some_stock import only_self
 
 from reconciler import apply, requests
 from reconciler.catalog import Catalog
@@ -18,12 +19,12 @@ from reconciler.controller.steps import finish
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import RepositoryError
 from reconciler.core.model import Attempt, Code, Eid, InstanceId, SourceName, SweepName
-from reconciler.core.settings import SELF, Config, RepositoryConfig, SourceConfig
+from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
 from reconciler.core.status import Problem
 from reconciler.core.wire import Found
 from reconciler.dialects.process import ProcessDialect
 from reconciler.observe import observe
-from reconciler.project import Projects, Worktree
+from reconciler.project import Projects
 from reconciler.requests import Action, Verb
 from reconciler.source import Source, acknowledge
 from reconciler.store import Store
@@ -38,7 +39,7 @@ class Hand:
 
     def __init__(self, source: Source, store: Store, catalog: Catalog, clock: StepClock) -> None:
         self.source, self._store, self._catalog, self._clock = source, store, catalog, clock
-        self._projects = Projects(source, {SELF: Worktree(SELF, FakeGit.git_dir)}, clock)
+        self._projects = Projects(source, only_self(FakeGit.git_dir), clock)
         self._asked: dict[Eid, float] = {}
         self.ready = False
         self.problem: Problem | None = None

@@ -27,6 +27,8 @@ MAX_DIRECTIVES = 20
 MAX_PROBLEMS = 20  # of one file: who reads more?
 _MAX_DIGITS = 300
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 Path: TypeAlias = tuple[str | int, ...]
 Place: TypeAlias = tuple[int, int]  # line and column, from 1
 _Container: TypeAlias = "dict[str, Json] | list[Json]"
@@ -110,6 +112,11 @@ def scalar(text: str) -> Json:
     if _NOT_FINITE.fullmatch(text):
         raise NotScalarError(f"`{text}` is no number that can be compared or written as JSON")
     return text
+
+
+def dump(value: Json) -> str:
+    """A document that any reader of YAML understands; mappings keep their order."""
+    return yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=MAX_BYTES)
 
 
 def surprising(text: str) -> str:

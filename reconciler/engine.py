@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler import __version__, triggers
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
+from reconciler.collect import Collector
 from reconciler.controller.controller import Controller
 from reconciler.controller.keys import REPOSITORY, REQUESTS, Key
 from reconciler.controller.steps import finish
@@ -24,6 +25,7 @@ from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
 from reconciler.project import Projects, ways_of
 from reconciler.repository import Codebase, Repository, Stock
+from reconciler.results import ResultsTree
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import Store
@@ -85,6 +87,7 @@ class Engine:
             codebases=world.codebases,
         )
         self._name = f"{world.dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}"
+        store.collecting = config.collecting
         self._earlier = store.begin_life(self._name, world.clock.now())
         stocks: dict[ProjectName, Stock] = {SELF: world.repository, **world.stocks}
         self._ways = ways_of(config, stocks, bundles=Path(config.state_dir) / "bundles")
@@ -102,7 +105,7 @@ class Engine:
             link=world.link(config),
             clock=world.clock,
         )
-        return SourceLoop(
+        loop = SourceLoop(
             source,
             store=self._store,
             catalog=self._catalog,
@@ -110,6 +113,16 @@ class Engine:
             clock=world.clock,
             notify=self._controller.source_changed,
         )
+        if config.name in self._config.collecting:
+            loop.collector = Collector(
+                source,
+                store=self._store,
+                tree=ResultsTree(Path(self._config.results_dir)),
+                clock=world.clock,
+                max_file_bytes=self._config.results_max_file_mib << 20,
+                notify=lambda: self._controller.collected(config.name),
+            )
+        return loop
 
     def works(self) -> list[Coroutine[None, None, None]]:
         """All that runs until cancelled; the end of one of them is a defect."""

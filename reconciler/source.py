@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, Garbled, LinkError, NotSent, ReconcilerError
-from reconciler.core.model import Commit, Eid, InstanceId, Instant
+from reconciler.core.model import Commit, Eid, InstanceId, Instant, Json
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request
 from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json
@@ -163,7 +163,7 @@ def outputs(eids: Sequence[Eid], limit: int) -> Exchange[Mapping[Eid, Mapping[st
 
 def read(eid: Eid, name: str, offset: int, length: int) -> Exchange[Piece]:
     """At most `length` bytes (and 256 KiB) of a file of one attempt, named as in `outputs`."""
-    body = {"eid": eid, "name": name, "offset": offset, "length": length}
+    body: dict[str, Json] = {"eid": eid, "name": name, "offset": offset, "length": length}
     request = Request(op="read", body=body, timeout_s=FILES_TIMEOUT_S)
     return Exchange(request=request, parse=lambda reply: piece_from_json(reply.body))
 

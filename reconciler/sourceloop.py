@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from reconciler import apply, marks
 from reconciler.catalog import Catalog
 from reconciler.clock import Clock
+from reconciler.collect import Collector
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Damaged, Fenced, ReconcilerError
 from reconciler.core.evidence import Scheduled
@@ -71,6 +72,7 @@ class SourceLoop:
         self._projects = projects
         self._clock = clock
         self._notify = notify
+        self.collector: Collector | None = None
         self._wake = asyncio.Event()
         self._wanted = asyncio.Event()
         self._recorded = asyncio.Event()
@@ -198,6 +200,8 @@ class SourceLoop:
         poll_s = self.source.dialect.limits.poll_s
         if poll_s is not None:
             works.append(self._poll(poll_s))
+        if self.collector is not None:
+            works.append(self.collector.run())
         workers = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)

@@ -83,6 +83,10 @@ class Controller:
         for name in changed.sweeps:
             self._queue.add_after(sweep_key(name), STATUS_EVERY_S)
 
+    def collected(self, source: SourceName) -> None:
+        """More results of a source lie here, or could not be collected."""
+        self._queue.add_after(Key(KeyKind.SOURCE, source), STATUS_EVERY_S)
+
     async def work(self) -> None:
         """One worker, until cancelled."""
         while True:
@@ -228,7 +232,7 @@ class Controller:
         stats = self._queue.stats()
         if not self.looked or self._moved or stats.depth or stats.processing or self._store.active_counts():
             return False
-        if any(loop.beginning for loop in self._loops.values()):
+        if any(loop.beginning or _collects(loop) for loop in self._loops.values()):
             return False
         return not any(hold.reason in TEMPORARY for holds in self._holds.values() for hold in holds)
 
@@ -254,9 +258,11 @@ class Controller:
         active: dict[SourceName, int] = {}
         for (_, source), count in self._store.active_counts().items():
             active[source] = active.get(source, 0) + count
+        uncollected = self._store.uncollected_counts()
         for loop in self._loops.values():
             free = placement.gpus_free(self._store, loop)
-            told = source_json(source_status(reporting.source_facts(loop, active.get(loop.name, 0), free)))
+            facts = reporting.source_facts(loop, active.get(loop.name, 0), free, uncollected.get(loop.name, 0))
+            told = source_json(source_status(facts))
             if told != self._told_sources.get(loop.name):
                 self._store.set_source(loop.name, told, self._clock.now())
                 self._told_sources[loop.name] = told
@@ -265,7 +271,8 @@ class Controller:
             Snapshot(
                 sweeps=tuple(reporting.sweep_snapshot(self._store, sweep) for sweep in sweeps),
                 sources=tuple(
-                    reporting.source_snapshot(loop, active.get(loop.name, 0)) for loop in self._loops.values()
+                    reporting.source_snapshot(loop, active.get(loop.name, 0), uncollected.get(loop.name, 0))
+                    for loop in self._loops.values()
                 ),
                 manifests_valid=len([sweep for sweep in sweeps if not sweep.row.deleted]) - len(invalid),
                 manifests_invalid=len(invalid),
@@ -275,6 +282,11 @@ class Controller:
                 queue_retries=stats.retries,
             )
         )
+
+
+def _collects(loop: SourceLoop) -> bool:
+    """Whether results are just coming here."""
+    return loop.collector is not None and loop.ready and loop.collector.due()
 
 
 def _told(key: Key) -> str:

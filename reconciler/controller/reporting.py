@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reconciler.catalog import Sweep
+from reconciler.collect import Tally
 from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
 from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
@@ -74,7 +75,7 @@ def _rewritten(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
     return Problem(reason="NotADescendant", message=message)
 
 
-def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
+def source_facts(loop: SourceLoop, active: int, gpus_free: int, uncollected: int) -> SourceFacts:
     """One source, as it is to be judged."""
     config, state = loop.source.config, loop.source.state
     return SourceFacts(
@@ -87,6 +88,8 @@ def source_facts(loop: SourceLoop, active: int, gpus_free: int) -> SourceFacts:
         gpus_free=gpus_free,
         unresolved=loop.unresolved(),
         problem=None if loop.untried else loop.problem,
+        uncollected=uncollected,
+        uncollectable=loop.collector.tally.problem if loop.collector is not None else None,
     )
 
 
@@ -108,15 +111,20 @@ def sweep_snapshot(reader: Reader, sweep: Sweep) -> SweepSnapshot:
     )
 
 
-def source_snapshot(loop: SourceLoop, active: int) -> SourceSnapshot:
+def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSnapshot:
     """One source for the metrics."""
     state = loop.source.state
+    tally = loop.collector.tally if loop.collector is not None else Tally()
     return SourceSnapshot(
         name=loop.name,
         scheduler=loop.source.config.scheduler,
         up=None if state.hello is None else state.up,
         slots=loop.source.config.slots,
         used=active,
+        uncollected=uncollected,
+        collected=tally.attempts,
+        collected_bytes=tally.bytes,
+        collect_failures=tally.failures,
     )
 
 

@@ -8,6 +8,7 @@
     ├── StoreError           BACKOFF    the state could not be read or written
     │   └── Damaged          NEVER      it holds what was never written there: nobody may go on with it
     ├── AlreadyRunning       NEVER      another daemon serves this state
+    ├── ResultsError         BACKOFF    results cannot be written here: they stay on their sources meanwhile
     ├── LinkError
     │   ├── NotSent          BACKOFF    nothing left this machine: safe to ask again
     │   └── NoReply          OBSERVE    it may have happened: look before you ask again
@@ -134,6 +135,12 @@ class Damaged(StoreError):
     """The state holds what was never written there; whoever went on with it would make it worse."""
 
     retry = Retry.NEVER
+
+
+class ResultsError(ReconcilerError):
+    """The results tree cannot be written; nothing is lost, because what was not collected stays where it is."""
+
+    retry = Retry.BACKOFF
 
 
 class LinkError(ReconcilerError):

@@ -107,7 +107,14 @@ class Config:
     prune_max_tasks: int = 100
     listen_host: str = "127.0.0.1"
     listen_port: int = 9470
+    results_of_all: bool = False  # collected from sources of this machine, too
+    results_max_file_mib: int = 64
     projects: tuple[ProjectConfig, ...] = ()  # `self` stands here only when it was configured
+
+    @property
+    def collecting(self) -> frozenset[SourceName]:
+        """The sources whose results are collected."""
+        return frozenset(each.name for each in self.sources if each.host is not None or self.results_of_all)
 
     def project(self, name: str) -> ProjectConfig | None:
         """The project of this name; `self` is always there."""

@@ -38,6 +38,7 @@ POLARITY: Mapping[str, Polarity] = {
     "Disabled": Polarity.BAD,
     "Fenced": Polarity.BAD,
     "WrongHost": Polarity.BAD,
+    "CollectFailed": Polarity.BAD,
     # of both
     "Unresolved": Polarity.BAD,
 }
@@ -91,7 +92,11 @@ class SweepFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """All that is known about one source. `problem`: why it cannot be used (no answer, fenced, wrong host, …)."""
+    """All that is known about one source.
+
+    problem      why it cannot be used (no answer, fenced, wrong host, …)
+    uncollected  ended attempts whose results are still to come here; uncollectable: what hinders that
+    """
 
     name: SourceName
     enabled: bool
@@ -102,6 +107,8 @@ class SourceFacts:
     gpus_free: int = 0
     unresolved: int = 0
     problem: Problem | None = None
+    uncollected: int = 0
+    uncollectable: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +137,7 @@ class SourceStatus:
     active: int
     gpus: int
     gpus_free: int
+    uncollected: int
     conditions: tuple[Condition, ...]
 
 
@@ -168,6 +176,7 @@ def source_status(facts: SourceFacts) -> SourceStatus:
             _up(facts),
             _when("Disabled", None if facts.enabled else DISABLED),
             *(_when(kind, facts.problem if named == kind else None) for kind in NAMED_PROBLEMS),
+            _when("CollectFailed", facts.uncollectable),
             _when("Unresolved", _unresolved(facts.unresolved)),
         ]
     )
@@ -179,6 +188,7 @@ def source_status(facts: SourceFacts) -> SourceStatus:
         active=facts.active,
         gpus=facts.gpus,
         gpus_free=facts.gpus_free,
+        uncollected=facts.uncollected,
         conditions=conditions,
     )
 
@@ -341,6 +351,7 @@ def source_json(status: SourceStatus) -> dict[str, Json]:
         "active": status.active,
         "gpus": status.gpus,
         "gpusFree": status.gpus_free,
+        "uncollected": status.uncollected,
         "conditions": [_condition_json(condition) for condition in status.conditions],
     }
 

@@ -91,6 +91,7 @@ class _Rebuild:
             memory = await recollect(repository, surveyor, head.commit, past.sweeps())
             self._name_all(past, memory)
             store = Store.create(work, instance=self._owner, at=self._reach.clock.now())
+            store.collecting = self._config.collecting
             try:
                 store.go_on_from(past.moment)
                 await self._recall(store, repository, memory, past)

@@ -128,6 +128,8 @@ def _of_sources(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
     success = _labelled(
         "source_last_success_timestamp_seconds", "Unix time of the source's last successful answer.", "source"
     )
+    sources = list(sources)
+    yield from _of_collections(sources)
     for source in sources:
         info.add_metric([source.name, source.scheduler], 1)
         limit.add_metric([source.name], source.slots)
@@ -136,6 +138,24 @@ def _of_sources(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
             up.add_metric([source.name], float(source.up))
         _add_instant(success, source.name, source.last_success_at)
     yield from (info, up, limit, used, success)
+
+
+def _of_collections(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
+    pending = _labelled("source_uncollected_attempts", "Ended attempts whose results are still to come.", "source")
+    counted = [
+        CounterMetricFamily(f"reconciler_source_{name}", text, labels=["source"])
+        for name, text in (
+            ("collected_attempts", "Attempts whose results were collected."),
+            ("collected_bytes", "Bytes of results that were collected."),
+            ("collect_failures", "Failures to collect results; each is tried again."),
+        )
+    ]
+    for source in sources:
+        pending.add_metric([source.name], source.uncollected)
+        told = (source.collected, source.collected_bytes, source.collect_failures)
+        for family, count in zip(counted, told, strict=True):
+            family.add_metric([source.name], count)
+    yield from (pending, *counted)
 
 
 def _gauge(name: str, text: str, value: float | None) -> GaugeMetricFamily:

@@ -39,6 +39,10 @@ class SourceSnapshot:
     up: bool | None
     slots: int
     used: int
+    uncollected: int = 0
+    collected: int = 0  # only ever grows, as the next two
+    collected_bytes: int = 0
+    collect_failures: int = 0
     last_success_at: Instant | None = None
 
 

@@ -96,7 +96,9 @@ def test_status_as_json_has_exactly_the_promised_keys(ask_json):
     assert list(sweep) == [
         "name", "state", "generation", "observedGeneration", "summary", "conditions", "tasks", "sources", "holds",
     ]  # fmt: skip
-    assert set(source) == {"name", "up", "enabled", "slots", "active", "gpus", "gpusFree", "conditions"}
+    assert set(source) == {
+        "name", "up", "enabled", "slots", "active", "gpus", "gpusFree", "uncollected", "conditions",
+    }  # fmt: skip
     assert [list(condition) for condition in sweep["conditions"]] == [["type", "status", "reason", "message"]] * 2
 
 

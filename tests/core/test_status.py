@@ -175,6 +175,10 @@ SOURCES = {
         source(problem=Problem(reason="WrongHost", message="login2 answered for login1")),
         {"Up": "False WrongHost", "WrongHost": "True WrongHost"},
     ),
+    "cannot collect": (
+        source(uncollectable=Problem(reason="ResultsDiskFull", message="no space")),
+        {"Up": "True Connected", "CollectFailed": "True ResultsDiskFull"},
+    ),
     "without proof": (source(unresolved=2), {"Up": "True Connected", "Unresolved": "True NoProof"}),
 }
 
@@ -231,6 +235,7 @@ def test_status_as_json():
                 "active": 1,
                 "gpus": 0,
                 "gpusFree": 0,
+                "uncollected": 0,
                 "conditions": [{"type": "Up", "status": "True", "reason": "Connected", "message": ""}],
             }
         ],

@@ -61,7 +61,8 @@ class Tale:
         open_ = sum(tasks[phase] for tasks in told.values() for phase in ("waiting", "queued", "running"))
         succeeded = {(name, tasks["succeeded"]) for name, tasks in told.items()}
         wanted = {"plain": len(self.plain)} | {name: 1 for name in ("flaky", "bad") if self.asks_for(name)}
-        return bool(told) and not open_ and wanted.items() <= succeeded and self.world.answered()
+        done = bool(told) and not open_ and wanted.items() <= succeeded
+        return done and self.world.answered() and self.world.collected()
 
     def asks_for(self, name: str) -> bool:
         return any(text is not None and f"name: {name}}}" in text for text in self.files.values())
@@ -210,6 +211,18 @@ def put_back(tale: Tale) -> Iterator[Callable[[], bool]]:
     yield lambda: tale.stands("plain", succeeded=2)
 
 
+def collection(tale: Tale) -> Iterator[Callable[[], bool]]:
+    """What tasks write is brought to another folder: short files, and one that comes in pieces."""
+    world = tale.world
+    world.collects = True
+    world.configure(4)
+    tale.program = "head -c 300000 /dev/urandom"
+    tale.plain = [1, 2]
+    tale.push()
+    world.start()
+    yield lambda: tale.stands("plain", succeeded=2) and world.collected()
+
+
 def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
     """One more commit: nothing runs for ever, and there is something new to do."""
     world = tale.world
@@ -225,15 +238,18 @@ def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
 
 # Points that `life` does not come to for certain: where somebody has to die first ("": nowhere), and in which story.
 AFTER: Mapping[str, tuple[str, Story]] = {
+    "collect.": ("", collection),
     "leftovers.": ("task.launched", orphans),
     "mirror.discarded": ("", damage),
     "rebuild.": ("", loss),
     "restage.": ("attempt.staged", life),
+    "results.": ("", collection),
     "revoke.": ("store.intend.committed", crowd),
     "store.abandon.": ("repository.prepared", life),
     "store.abandoned.": ("repository.prepared", life),
     "store.accepted.": ("store.intend.committed", queue),
     "store.cancel.": ("store.intend.committed", outdated),
+    "store.collected.": ("", collection),
     "store.moment.": ("", loss),
     "store.names.": ("", put_back),
     "store.record.": ("", orphans),
@@ -269,6 +285,7 @@ def _wrong(tale: Tale) -> Iterator[str]:
         yield f"nobody came to {world.points[world.passed]}"
     yield from (f"left: {each}" for each in world.left())
     yield from world.recount()
+    yield from world.uncollected()
     yield from (f"two attempts at once: {each}" for each in world.lines("doubled"))
     begun, done, started = Counter(world.lines("begun")), Counter(world.lines("done")), world.started()
     lost = {key for key, recorded in started.items() if not recorded}

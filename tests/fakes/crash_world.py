@@ -70,6 +70,7 @@ class CrashWorld:
         for folder in (self._repository / "sweeps.d", self.marks):
             folder.mkdir(parents=True)
         self._token.touch()
+        self.collects = False
         self.configure(slots)
         self.git("init", "--quiet", "--initial-branch=main")
 
@@ -79,7 +80,8 @@ class CrashWorld:
         (self.folder / "reconciler.yaml").write_text(
             f"repository: {{url: {self._repository}, branch: main, path: sweeps.d, interval: 1s}}\n"
             f"sources: {{local: {{scheduler: process, slots: {slots}, root: {self.root}}}}}\n"
-            f"state: {{dir: {self.state}}}\nresults: {{dir: {self.folder}/results}}\n"
+            f"state: {{dir: {self.state}}}\n"
+            f"results: {{dir: {self.folder}/results, sources: {'All' if self.collects else 'Hosts'}}}\n"
             'http: {listen: "127.0.0.1:0"}\n'
         )
 
@@ -264,6 +266,25 @@ class CrashWorld:
                 key = (spec["sweep"], spec["task"], str(spec["attempt"]), str(spec["parameters"]["n"]))
                 found[key] = (claim.parent / "exit.json").exists()
         return found
+
+    def collected(self) -> bool:
+        """Whether nothing is to be collected any more, and the reader knows it."""
+        return not self.collects or (self._reader is not None and not self._reader.uncollected_counts())
+
+    def uncollected(self) -> list[str]:
+        """Files of ended attempts that do not lie in the results tree as they lie on the source."""
+        found = []
+        for record in self.root.glob("attempts/*/*/exit.json") if self.collects else ():
+            spec = json.loads((record.parent / "spec.json").read_text())
+            folder = (
+                self.folder / "results" / spec["sweep"] / "tasks" / spec["task"] / "attempts" / str(spec["attempt"])
+            )
+            for name in ("stdout.log", "stderr.log", "exit.json", "params.json"):
+                here, there = folder / name, record.parent / name
+                if not here.exists() or here.read_bytes() != there.read_bytes():
+                    found.append(f"{here} is not what was written")
+        results = self.folder / "results"
+        return found + [f"left: {path}" for path in results.rglob(".*") if self.collects and path.is_file()]
 
     def phases(self) -> dict[tuple[str, str, str], str]:
         """What the store holds of each attempt: (sweep, task, number) → phase."""

@@ -26,7 +26,7 @@ DEVICE = 8
 class Cell:
     """Which world the calls are made in: one at a time in this interpreter."""
 
-    loop: SimLoop
+    loop: SimLoop | None = None
 
 
 def caller() -> Proc:

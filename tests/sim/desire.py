@@ -6,7 +6,7 @@ says, and whether that commit's removals had to wait, because it rewrote history
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.model import Commit, TaskId
@@ -21,13 +21,17 @@ ALWAYS = frozenset({"ProjectNotReady"})  # nothing of it had started, and git ha
 
 @dataclass(frozen=True)
 class InForce:
-    """What a store has put in force for one sweep, and why its removals must wait ("": they need not)."""
+    """What a store has put in force for one sweep, and why its removals must wait ("": they need not).
+
+    heads: those that say the same of it, each accepted after the other; when they rewrite history, too.
+    """
 
     commit: Commit
     deleted: bool
     spec: Sweep | None  # the last manifest that could be understood
     waits: str
     at: float
+    heads: tuple[Commit, ...] = ()
 
 
 @dataclass
@@ -58,6 +62,13 @@ class Lawyer:
         waits = self._waits(desire, commit, deleted=deleted)
         desire.sweeps[name] = InForce(commit, deleted, last_good, waits, now)
 
+    def accept(self, desire: Desire, commit: Commit | None) -> None:
+        """A store has accepted a head: what waits, and stands there as well, waits for whoever builds upon this one."""
+        desire.accepted = commit
+        for name, found in desire.sweeps.items():
+            if found.waits and commit is not None and self._says_the_same(commit, name, found):
+                desire.sweeps[name] = replace(found, heads=(*found.heads, commit))
+
     def objection(self, desire: Desire, new: Recorded, *, started: bool) -> str:
         """Why this cancellation must not be; "" when somebody asked for it."""
         if new.cancel in ALWAYS or (new.cancel == "Outdated" and not started):
@@ -70,7 +81,7 @@ class Lawyer:
         cause = self._asked_for(found, new)
         if cause:
             return cause
-        if found.waits and desire.approved_at < found.at and not self._built_upon(found.commit):
+        if found.waits and desire.approved_at < found.at and not self._built_upon((found.commit, *found.heads)):
             return found.waits
         desire.removed[found.commit] = desire.removed.get(found.commit, 0) + 1
         if desire.removed[found.commit] > self._most and desire.approved_at < found.at:
@@ -109,9 +120,14 @@ class Lawyer:
             return f"{commit[:8]} takes {len(gone)} of {len(there)} sweeps away"
         return ""
 
-    def _built_upon(self, commit: Commit) -> bool:
-        """Somebody has pushed upon it since: then the rewritten history is the history."""
-        return any(other != commit and self._history.descends(other, commit) for _, other in self._history.pushed)
+    def _says_the_same(self, commit: Commit, name: str, found: InForce) -> bool:
+        spec = self._tree(commit).sweeps.get(name)
+        return spec is None if found.deleted else spec == found.spec
+
+    def _built_upon(self, heads: tuple[Commit, ...]) -> bool:
+        """Somebody has pushed upon one of them since: then the rewritten history is the history."""
+        pushed = [commit for _, commit in self._history.pushed]
+        return any(each != head and self._history.descends(each, head) for head in heads for each in pushed)
 
     def _tree(self, commit: Commit) -> Tree:
         return self._history.changes[commit].tree

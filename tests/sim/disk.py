@@ -22,7 +22,7 @@ from tests.sim.git import Mirror
 from tests.sim.loop import Killed, Process
 from tests.sim.oracle import Ledger, Oracle, Recorded
 
-CONNECT = sqlite3.connect
+CONNECT, FSYNC = sqlite3.connect, os.fsync
 SHM = Path("/dev/shm")
 _ROW = """
     SELECT sim_attempt(NEW.eid, (SELECT name FROM main.sweeps WHERE id = NEW.sweep), NEW.task, NEW.number, NEW.phase,
@@ -231,11 +231,15 @@ def gated(states: Callable[[], tuple[State, Process] | None]) -> Iterator[None]:
         connection = CONNECT(*args, **options)
         return connection if found is None else Gate(connection, *found)
 
-    sqlite3.connect = connect
+    sqlite3.connect, os.fsync = connect, _no_disk
     try:
         yield
     finally:
-        sqlite3.connect = CONNECT
+        sqlite3.connect, os.fsync = CONNECT, FSYNC
+
+
+def _no_disk(_descriptor: int) -> None:
+    """All of it is in memory, and what a power loss takes is decided elsewhere; nobody waits for the real disk."""
 
 
 def folder() -> Path:

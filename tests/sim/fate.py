@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 
 RESTART_S = (0.1, 0.5, 2.0, 5.0, 30.0, 300.0)
 NEVER = float("inf")
+LIVES = (
+    ((NEVER, 1.0),),
+    ((150.0, 1.0),),
+    ((60.0, 4.0), (400.0, 1.0)),
+    ((30.0, 9.0), (300.0, 1.0)),
+    ((15.0, 9.0), (200.0, 1.0)),
+    ((12.0, 1.0), (60.0, 1.0)),
+)
+LONG_LIVES = (  # what takes minutes to be believed needs daemons that live as long; between them they die in storms
+    ((NEVER, 1.0),),
+    ((1500.0, 1.0), (20.0, 4.0)),
+    ((2000.0, 1.0), (15.0, 20.0)),
+    ((800.0, 1.0), (20.0, 12.0)),
+    ((300.0, 1.0), (15.0, 8.0)),
+    ((100.0, 1.0), (12.0, 3.0)),
+)
+"""How long daemons live, in steps of their own: the mean of each kind of life, and how often it is drawn."""
 RECOUNTS = 0.1  # of deaths, those after which the store is counted anew
 
 
@@ -46,7 +63,7 @@ class Fate:
         self.world = world
         self.dice = dice = random.Random(world.dice.getrandbits(64))
         self.healed = False
-        self.steps_between_kills = dice.choice((NEVER, 1000.0, 300.0, 120.0, 60.0, 30.0))
+        self.lives = dice.choice(LONG_LIVES if world.scheduled else LIVES)
         self.at_point = dice.choice((0.0, 0.3, 0.6))  # of all kills, those at a crash point
         self.seconds_between_faults = dice.choice((NEVER, 200.0, 60.0, 20.0, 6.0))
         self.weights = {name: dice.choice((0.0, 0.3, 1.0, 1.0, 4.0)) for name, _, _ in self._all()}
@@ -116,12 +133,14 @@ class Fate:
 
     def begin(self, daemon: Daemon) -> None:
         """A new daemon: how long will it live?"""
-        if self.healed or self.steps_between_kills == NEVER:
+        means, weights = zip(*self.lives, strict=True)
+        mean = self.dice.choices(means, weights)[0]
+        if self.healed or mean == NEVER:
             return
         if self.dice.random() < self.at_point:
-            daemon.crash_in = 1 + int(self.dice.expovariate(4 / self.steps_between_kills))
+            daemon.crash_in = 1 + int(self.dice.expovariate(4 / mean))
         else:
-            daemon.kill_in = 1 + int(self.dice.expovariate(1 / self.steps_between_kills))
+            daemon.kill_in = 1 + int(self.dice.expovariate(1 / mean))
 
     def _after_step(self, process: Process) -> None:
         if isinstance(process, Daemon):

@@ -200,7 +200,8 @@ class Oracle:
         """A store has accepted a head."""
         if commit != ledger.desire.accepted:
             self.trace("accepted", commit)
-            ledger.desire.accepted = None if commit is None else Commit(commit)
+            if self.lawyer is not None:
+                self.lawyer.accept(ledger.desire, None if commit is None else Commit(commit))
 
     def in_force(self, ledger: Ledger, name: str, commit: str, *, deleted: bool) -> None:
         """A store has put a sweep's new generation in force."""

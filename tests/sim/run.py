@@ -12,11 +12,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
+from tests.sim import calls
 from tests.sim.judge import Judge
 from tests.sim.world import World
 
@@ -53,6 +54,18 @@ def run_seed(seed: int, *, verbose: bool = False) -> Result:
     """One world from its beginning to its judgement."""
     began = time.process_time()
     gc.disable()  # nothing that is collected late may do anything, but it would do it at another moment each time
+    gc.freeze()  # what was there before is not looked through again: only what is left of the world
+    try:
+        result = _one(seed, verbose=verbose)
+    finally:
+        calls.Cell.loop = None
+        gc.collect()
+        gc.unfreeze()
+        gc.enable()
+    return replace(result, cpu_s=time.process_time() - began)
+
+
+def _one(seed: int, *, verbose: bool) -> Result:
     world = World(seed, verbose=verbose)
     try:
         with world.entered():
@@ -64,14 +77,12 @@ def run_seed(seed: int, *, verbose: bool = False) -> Result:
             steps=world.loop.steps,
             daemon_steps=world.daemon_steps,
             virtual_s=world.loop.now,
-            cpu_s=time.process_time() - began,
+            cpu_s=0.0,
             happened=world.happened
             + Counter(starts=world.oracle.counts["start"], intents=world.oracle.counts["intent"]),
         )
     finally:
         world.close()
-        gc.enable()
-        gc.collect()
 
 
 def _lived(world: World) -> tuple[str, ...]:

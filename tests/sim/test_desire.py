@@ -29,7 +29,7 @@ class Case:
     def accept(self, tree: Tree, *, amend: bool = False, deleted: bool = False) -> None:
         commit = self.history.push(tree, 0.0, amend=amend)
         self.lawyer.put_in_force(self.desire, "alpha", commit, deleted=deleted, now=1.0)
-        self.desire.accepted = commit
+        self.lawyer.accept(self.desire, commit)
 
     def objection(self, task: str) -> str:
         return self.lawyer.objection(self.desire, cancelled(task), started=True)
@@ -61,6 +61,15 @@ def test_a_point_that_left_by_a_rewritten_history_may_not(case: Case):
 def test_it_may_once_somebody_has_built_upon_the_rewritten_history(case: Case):
     case.accept(LESS, amend=True)
     case.history.push(LESS, 2.0)
+    assert "" == case.objection(GONE)
+
+
+def test_it_may_once_somebody_has_built_upon_a_history_that_was_rewritten_twice(case: Case):
+    case.accept(LESS, amend=True)
+    case.lawyer.accept(case.desire, case.history.push(LESS, 2.0, amend=True))
+    assert "rewrites history" in case.objection(GONE)
+
+    case.history.push(LESS, 3.0)
     assert "" == case.objection(GONE)
 
 

@@ -22,7 +22,7 @@ from tests.sim.desire import Lawyer
 from tests.sim.disk import State
 from tests.sim.edits import Edits
 from tests.sim.farside import FarSide
-from tests.sim.fate import NEVER, Disk, Fate
+from tests.sim.fate import Disk, Fate
 from tests.sim.git import History
 from tests.sim.loop import Process, SimLoop
 from tests.sim.machine import Machine
@@ -70,8 +70,7 @@ class World:
         self.oracle.lawyer = Lawyer(self.history, prune_max=PRUNE_MAX, slack=slots)
         self.operator = Operator(self)
         self.fate = Fate(self)
-        if self.scheduled:  # what takes minutes to be believed needs daemons, and tasks, that live as long
-            self.fate.steps_between_kills = self.dice.choice((NEVER, 5000.0, 2000.0, 1000.0, 400.0, 100.0))
+        if self.scheduled:  # what takes minutes to be believed needs tasks that live as long
             self.programs.habits.length_s = self.dice.choice((5.0, 60.0, 300.0, 900.0))
         self.rule(State(self.new_folder(), self.oracle))
         self.start_daemon()
@@ -109,7 +108,7 @@ class World:
         gpus = self.dice.choice(((), (), (0,), (0, 1)))
         config = SourceConfig(name=SourceName(name), slots=slots, gpus=gpus, root=f"/home/me/{name}")
         side = ProcessSide(self, config, machine, local=local)
-        side.fragile = self.dice.choice((0.0, 0.0, 0.003, 0.03))
+        side.fragile = self.dice.choice((0.0, 0.003, 0.03, 0.06))
         side.restless = self.dice.choice((0.0, 0.2, 0.7))
         if not local and self.dice.random() < 0.2:
             side.share_with(self.machine(f"{name}-alias"))

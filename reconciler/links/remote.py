@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from reconciler.links.bundle import OPTIONS, agent_text, starter
 
@@ -30,15 +29,6 @@ _UNQUOTABLE = re.compile(r"['\\!\x00-\x1f\x7f]")
 
 class NoiseWithoutEnd(Exception):
     """The marker has not come within NOISE_BYTES."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Greeting:
-    """What was heard up to the marker's line. `version` None: the other side ended before it said the marker."""
-
-    version: str | None
-    noise: str  # the end of what rc files have printed
-    rest: bytes = b""  # what was read beyond the line
 
 
 def quoted(word: str) -> str:
@@ -66,31 +56,41 @@ def program() -> bytes:
     return b"exec(" + ascii(starter()).encode("ascii") + b")\n" + agent_text()
 
 
-async def greeting(read: Callable[[int], Awaitable[bytes]], marker: str) -> Greeting:
-    """Read up to the marker's line. Raises NoiseWithoutEnd, and OSError as `read` does."""
-    wanted = marker.encode("ascii")
-    heard, total = b"", 0
-    while True:
-        at = heard.find(wanted)
-        end = heard.find(b"\n", at) if at >= 0 else -1
-        if end >= 0:
-            version = heard[at + len(wanted) : end].decode("utf-8", "replace").strip()
-            return Greeting(version=version, noise=_words(heard[:at]), rest=heard[end + 1 :])
-        heard = heard[at:] if at >= 0 else heard[-(len(wanted) + TAIL_BYTES) :]
-        data = await read(READ_BYTES)
-        if not data:
-            return Greeting(version=None, noise=_words(heard))
-        heard += data
-        total += len(data)
-        if total > NOISE_BYTES:
-            raise NoiseWithoutEnd
+class Threshold:
+    """What is heard up to the marker's line. `rest`: what was read beyond it."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker.encode("ascii")
+        self._heard = b""
+        self.rest = b""
+
+    @property
+    def noise(self) -> str:
+        """The end of what rc files have printed so far."""
+        return self._heard.partition(self._marker)[0][-TAIL_BYTES:].decode("utf-8", "replace").strip()
+
+    async def version(self, read: Callable[[int], Awaitable[bytes]]) -> str | None:
+        """The version of the Python that said the marker; None when the other side ended before that.
+
+        Raises NoiseWithoutEnd, and OSError as `read` does.
+        """
+        total = 0
+        while data := await read(READ_BYTES):
+            self._heard += data
+            before, marker, after = self._heard.partition(self._marker)
+            line, end, rest = after.partition(b"\n")
+            if end:
+                self.rest = rest
+                return line.decode("utf-8", "replace").strip()
+            if not marker:
+                self._heard = before[-(len(self._marker) + TAIL_BYTES) :]
+            total += len(data)
+            if total > NOISE_BYTES:
+                raise NoiseWithoutEnd
+        return None
 
 
 def is_too_old(version: str) -> bool:
     """Whether a Python of this version cannot run the agent; what is no version is no Python."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST
-
-
-def _words(data: bytes) -> str:
-    return data[-TAIL_BYTES:].decode("utf-8", "replace").strip()

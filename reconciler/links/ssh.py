@@ -22,10 +22,9 @@ from reconciler.links.lines import LineSession
 from reconciler.links.remote import (
     NOISE_BYTES,
     PYTHON,
-    Greeting,
     NoiseWithoutEnd,
+    Threshold,
     command_line,
-    greeting,
     is_too_old,
     program,
 )
@@ -81,44 +80,47 @@ class SshLink:
     async def _log_in(self, connection: Connection) -> Remote:
         """As far as the Python over there, which waits for its program."""
         marker = secrets.token_hex(MARKER_BYTES)
+        threshold = Threshold(marker)
         stream: Remote | None = None
         try:
             async with asyncio.timeout(self.login_s):
                 stream = Remote(connection, await connection.run(command_line(self.python, marker)))
-                heard = await greeting(stream.read, marker)
+                version = await threshold.version(stream.read)
         except TimeoutError:
-            words = await stream.last_words() if stream is not None else ""
-            raise self._login_failed("LoginHung", f"did not come to Python within {self.login_s:g} s", words) from None
+            words = [threshold.noise, await stream.last_words() if stream is not None else ""]
+            raise self._login_failed("LoginHung", f"did not come to Python within {self.login_s:g} s", *words) from None
         except NoiseWithoutEnd:
             what = f"printed more than {NOISE_BYTES >> 20} MiB before Python began"
-            raise self._login_failed("LoginTooNoisy", what, "") from None
+            raise self._login_failed("LoginTooNoisy", what) from None
         except OSError as error:
-            raise self._login_failed("LoginEnded", f"was cut off: {error}", "") from None
-        if heard.version is None:
-            raise await self._no_python(stream, heard)
-        if is_too_old(heard.version):
-            raise self._too_old(f"Python {heard.version}")
-        stream.put_back(heard.rest)
+            raise self._login_failed("LoginEnded", f"was cut off: {error}", threshold.noise) from None
+        if version is None:
+            raise await self._no_python(stream, threshold.noise)
+        if is_too_old(version):
+            raise self._too_old(f"Python {version}")
+        stream.put_back(threshold.rest)
         return stream
 
-    async def _no_python(self, stream: Remote, heard: Greeting) -> NotSent | Refused:
+    async def _no_python(self, stream: Remote, noise: str) -> NotSent | Refused:
         """Why the login ended before Python began."""
-        status = await stream.exit_status()
-        words = " ".join(filter(None, [heard.noise, await stream.last_words()]))
+        status, last_words = await stream.exit_status(), await stream.last_words()
+        words = f"{noise} {last_words}"
         if _NO_OPTION.search(words):
-            raise self._too_old("an older one")
+            return self._too_old("an older one")
         if status in NOT_FOUND or (status and _NOT_FOUND.search(words)):
-            message = f"{self.way.address} has no Python at {self.python}: {words or f'exit status {status}'}"
-            raise Refused("PythonMissing", message, hint=f"install Python 3.6 or later there, or {_CHOOSE}")
+            why = words.strip() or f"exit status {status}"
+            message = f"{self.way.address} has no Python at {self.python}: {why}"
+            return Refused("PythonMissing", message, hint=f"install Python 3.6 or later there, or {_CHOOSE}")
         how = "without a word of how" if status is None else f"with exit status {status}"
-        return self._login_failed("LoginEnded", f"ended {how}, before Python began", words)
+        return self._login_failed("LoginEnded", f"ended {how}, before Python began", noise, last_words)
 
     def _too_old(self, found: str) -> Refused:
         message = f"{self.python} on {self.way.address} is {found}, and the agent needs 3.6 or later"
         return Refused("PythonTooOld", message, hint=_CHOOSE)
 
-    def _login_failed(self, reason: str, what: str, words: str) -> NotSent:
-        message = f"the login shell on {self.way.address} {what}{'; its last words: ' if words else ''}{words}"
+    def _login_failed(self, reason: str, what: str, *words: str) -> NotSent:
+        said = " ".join(filter(None, words))
+        message = f"the login shell on {self.way.address} {what}{'; its last words: ' if said else ''}{said}"
         hint = (
             "look at its rc files (.bashrc, .zshenv, .cshrc, config.fish): without a terminal they must come to an end"
         )

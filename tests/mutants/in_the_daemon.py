@@ -97,6 +97,7 @@ REPOSITORY = (
         caught_by=suite(
             "adapters/test_controller_acceptance.py::test_a_frozen_removal_can_still_be_approved_after_a_restart"
         ),
+        shows="no removal waits for an approval",
     ),
     Mutant(
         name="no-brake-on-tasks",

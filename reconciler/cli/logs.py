@@ -1,26 +1,51 @@
-"""`logs`: what a task's attempt wrote, from its folder on this machine."""
+"""`logs`: what a task's attempt wrote, from its folder on this machine, the results tree, or its own machine."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
 from reconciler.cli.app import App, find_sweep, find_task, pass_app
-from reconciler.cli.logfiles import chunks
+from reconciler.cli.faraway import FarFile
+from reconciler.cli.logfiles import NearFile, far_source, place_here
 from reconciler.cli.names import complete_sweep, complete_task
 from reconciler.cli.output import output_option, print_json
-from reconciler.core.errors import UsageError
+from reconciler.core.errors import LinkError, SourceError, UsageError
 from reconciler.core.model import Attempt, Task
+from reconciler.core.settings import SourceConfig
 
 if TYPE_CHECKING:
     from reconciler.store import Reader
 
 FOLLOW_S = 0.5
+CUT_S = 5.0
 JSON_BYTES = 1 << 20
+
+T = TypeVar("T")
+
+
+class LogFile(Protocol):
+    """A file that may still grow, here or on another machine."""
+
+    async def size(self) -> int: ...
+
+    def chunks(self, offset: int) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """One stream of an attempt. source: the machine on which it has to be read, if that is not this one."""
+
+    file: LogFile
+    path: str
+    source: SourceConfig | None = None
 
 
 @click.command()
@@ -40,13 +65,13 @@ def logs(app: App, sweep: str, task: str, number: int | None, stream: str, follo
     with app.reader() as reader:
         found = find_task(reader, find_sweep(reader, sweep), task)
         attempt = _attempt(reader, found, number)
-        path = _path(app, attempt, stream)
+        log = _log(app, reader, attempt, stream)
         if output == "json":
-            _print_json(attempt, stream, path)
+            asyncio.run(_closing(log, _print_json(attempt, stream, log)))
         elif follow:
-            asyncio.run(_follow(app, reader, attempt, path))
+            asyncio.run(_closing(log, _follow(app, reader, attempt, log)))
         else:
-            _copy(path, 0)
+            asyncio.run(_closing(log, _all(log)))
     return 0
 
 
@@ -64,45 +89,74 @@ def _attempt(reader: Reader, task: Task, number: int | None) -> Attempt:
     raise UsageError("UnknownAttempt", f"task {task.key.task} has no attempt {number}", hint=f"it has {numbers}")
 
 
-def _path(app: App, attempt: Attempt, stream: str) -> Path:
-    """Where the stream lies. Raises UsageError when that is on another machine, or nothing is there yet."""
-    for source in app.config.sources:
-        if source.name == attempt.source and source.host is not None:
-            hint = f"look there: {attempt.directory}/{stream}.log"
-            raise UsageError("NotHere", f"the logs are on source {attempt.source} ({source.host})", hint=hint)
+def _log(app: App, reader: Reader, attempt: Attempt, stream: str) -> Log:
+    """Where the stream can be read. Raises UsageError when nothing is there yet, or not any more."""
     if not attempt.directory:
         hint = f"it is {attempt.phase.value}; `-f` does not wait for its start"
         raise UsageError("NotStarted", f"attempt {attempt.key.number} has not started, so it has no logs", hint=hint)
-    path = Path(attempt.directory) / f"{stream}.log"
+    name = f"{stream}.log"
+    path = place_here(app.config, attempt, name)
+    source = far_source(app.config, attempt)
+    if source is not None and not reader.is_collected(attempt.eid):
+        file = FarFile(source=source, eid=attempt.eid, name=name)
+        return Log(file=file, path=f"{attempt.directory}/{name}", source=source)
     if attempt.phase.ended and not path.exists():
         raise UsageError("LogsGone", f"there is no file {path}", hint="the attempt's folder may have been removed")
-    return path
+    return Log(file=NearFile(path), path=str(path))
 
 
-def _copy(path: Path, offset: int) -> int:
-    """Write what is there from an offset on; returns the new offset. Bytes as they are: it is the task's own output."""
+async def _closing(log: Log, work: Awaitable[T]) -> T:
+    """Do it, and end the session if there was one. Raises UsageError when the other machine does not answer."""
+    try:
+        return await work
+    except (LinkError, SourceError) as error:
+        source = log.source
+        assert source is not None, "this machine is not asked over a link"
+        message = f"the logs are on source {source.name} ({source.host}), which cannot be asked: {error.message}"
+        hint = f"look there: {log.path}; what has ended comes to the results tree when the daemon reaches it"
+        raise UsageError("NotHere", message, hint=hint) from error
+    finally:
+        await log.file.aclose()
+
+
+async def _copy(log: Log, offset: int = 0) -> AsyncIterator[int]:
+    """Write what is there from an offset on; yields each new offset. Bytes as they are: it is the task's own output."""
     out = sys.stdout.buffer
-    for chunk in chunks(path, offset):
+    async for chunk in log.file.chunks(offset):
         out.write(chunk)
+        out.flush()
         offset += len(chunk)
-    out.flush()
-    return offset
+        yield offset
 
 
-async def _follow(app: App, reader: Reader, attempt: Attempt, path: Path) -> None:
+async def _all(log: Log) -> None:
+    async for _ in _copy(log):
+        pass
+
+
+async def _follow(app: App, reader: Reader, attempt: Attempt, log: Log) -> None:
     """Copy what comes until the attempt has ended; ask first and read then, so that nothing of its end is missed."""
     offset = 0
     ended = False
     while not ended:
         now = reader.attempts_by_eid([attempt.eid]).get(attempt.eid, attempt)
         ended = now.phase.ended
-        offset = _copy(path, offset)
+        try:
+            async for written in _copy(log, offset):
+                offset = written
+        except LinkError as error:
+            if offset == 0:  # it may never have worked
+                raise
+            click.echo(f"reconciler: the line was cut ({error.reason}); trying again", err=True)
+            ended = False
+            await app.clock.sleep(CUT_S)
         if not ended:
             await app.clock.sleep(FOLLOW_S)
 
 
-def _print_json(attempt: Attempt, stream: str, path: Path) -> None:
-    data = b"".join(chunks(path, max(0, path.stat().st_size - JSON_BYTES) if path.exists() else 0))
+async def _print_json(attempt: Attempt, stream: str, log: Log) -> None:
+    begin = max(0, await log.file.size() - JSON_BYTES)
+    data = b"".join([chunk async for chunk in log.file.chunks(begin)])
     print_json(
         {
             "sweep": attempt.key.sweep,
@@ -110,7 +164,9 @@ def _print_json(attempt: Attempt, stream: str, path: Path) -> None:
             "attempt": attempt.key.number,
             "phase": attempt.phase.value,
             "stream": stream,
-            "path": str(path),
+            "source": attempt.source,
+            "here": log.source is None,
+            "path": log.path,
             "text": data.decode(errors="replace"),
         }
     )

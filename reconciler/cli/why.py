@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.app import App, find_sweep, find_task, pass_app
-from reconciler.cli.logfiles import tail
+from reconciler.cli.logfiles import place_here, tail
 from reconciler.cli.names import complete_sweep, complete_task
 from reconciler.cli.output import duration, instant_json, output_option, print_json, printable, values
 from reconciler.cli.shapes import attempt_json
@@ -79,7 +78,7 @@ def _explanation(app: App, reader: Reader, row: SweepRow, task: Task) -> Explana
         why=told,
         budget=sweep.spec.retry.limit,
         attempt=newest,
-        stderr=tuple(tail(Path(newest.directory) / "stderr.log", STDERR_LINES)) if failed and newest else (),
+        stderr=tuple(tail(place_here(app.config, newest, "stderr.log"), STDERR_LINES)) if failed and newest else (),
     )
 
 

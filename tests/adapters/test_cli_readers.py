@@ -242,8 +242,8 @@ def test_logs_are_the_bytes_of_the_task(lab, ask):
 
 def test_logs_as_json(lab, ask_json):
     told = ask_json("logs", "lr", lab.tasks()[0].key.task)
-    assert list(told) == ["sweep", "task", "attempt", "phase", "stream", "path", "text"]
-    assert (told["stream"], told["text"]) == ("stdout", "accuracy 0.9\n")
+    assert list(told) == ["sweep", "task", "attempt", "phase", "stream", "source", "here", "path", "text"]
+    assert (told["stream"], told["here"], told["text"]) == ("stdout", True, "accuracy 0.9\n")
 
 
 def test_following_logs_ends_when_the_attempt_does(lab):

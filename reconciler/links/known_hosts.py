@@ -16,7 +16,17 @@ import asyncssh
 from reconciler.core.errors import NotSent
 
 FILE_BYTES = 16 << 20
+KINDS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+CERTIFIED = tuple(f"{kind}-cert-v01@openssh.com" for kind in KINDS)
 PORT = 22
+REVOKED = "@revoked"
 SHOWN_WITH = {
     "ssh-ed25519": "ED25519",
     "ssh-rsa": "RSA",
@@ -36,13 +46,18 @@ class _Line(NamedTuple):
 
 
 class HostKeys:
-    """The keys of one host; `shown` is the one that it came with, if that was not believed."""
+    """The keys of one host, and the one that it came with if that was not believed.
+
+    `kinds` are the algorithms that it is asked for: those of known keys first, or a host with keys of several kinds
+    would seem to have changed; then the others, so that a changed one can show what it has.
+    """
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
         self._host, self._addr, self._port = "", "", PORT
         self._known = False
         self._shown: asyncssh.SSHKey | None = None
+        self.kinds = list(KINDS)
 
     def trusted(self, host: str, addr: str, port: int | None) -> tuple[list[asyncssh.SSHKey], ...]:
         """As asyncssh asks: keys of the host, of its authorities, and revoked ones."""
@@ -50,6 +65,9 @@ class HostKeys:
         matches = [_parsed(file).match(host, addr, port) for file in self._files]
         keys, authorities, revoked = ([key for match in matches for key in _keys(match[n])] for n in range(3))
         self._known = bool(keys or authorities)
+        certified = [kind for kind in CERTIFIED if authorities]
+        known = [kind.decode("ascii") for key in keys for kind in key.sig_algorithms]
+        self.kinds[:] = [*certified, *known, *KINDS]  # in place: it is looked at after this, when the address is known
         return keys, authorities, revoked
 
     def refuse(self, key: asyncssh.SSHKey) -> bool:
@@ -101,9 +119,10 @@ class HostKeys:
         port = None if self._port == PORT else self._port
         for file in self._files:
             for number, line in enumerate(_text(file).splitlines(), start=1):
-                keys, authorities, revoked, *_ = _entry(line).match(self._host, self._addr, port)
-                for key in _keys((*keys, *authorities, *revoked)):
-                    yield _Line(file, number, key, revoked=bool(revoked))
+                revoked = line.lstrip().startswith(REVOKED)  # without that word it is matched like any other
+                keys, authorities, *_ = _entry(line.lstrip().removeprefix(REVOKED)).match(self._host, self._addr, port)
+                for key in dict.fromkeys(_keys((*keys, *authorities))):
+                    yield _Line(file, number, key, revoked=revoked)
 
     def _scan(self) -> str:
         port = "" if self._port == PORT else f"-p {self._port} "

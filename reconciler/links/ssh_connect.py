@@ -108,6 +108,8 @@ async def _reach(way: Way, hops: list[asyncssh.SSHClientConnection]) -> None:
             if jump.address.host != way.address.host:  # `Host *` with a ProxyJump means the jump host, too
                 await _reach(jump, hops)
     keys = HostKeys(_known_hosts(way, told))
+    if not told.config.get("HostKeyAlgorithms"):
+        options["server_host_key_algs"] = keys.kinds
     hops.append(await _hop(way, options, keys, hops[-1] if hops else None))
 
 
@@ -122,7 +124,10 @@ async def _hop(
 
     with _border_of_config(way):
         full = await asyncssh.SSHClientConnectionOptions.construct(
-            **options, **_keys(way), known_hosts=keys.trusted, client_factory=Client
+            **options,
+            **_keys(way),
+            known_hosts=keys.trusted,
+            client_factory=Client,
         )
     with _border_of_connections(way.address, keys):
         return await asyncssh.connect(
@@ -229,8 +234,10 @@ def _border_of_connections(address: SshAddress, keys: HostKeys) -> Iterator[None
         raise NotSent("HostUnknown", message, hint="is it spelt right, and is there a network?") from None
     except TimeoutError:
         raise
-    except OSError as error:
-        raise _unreachable(address, error.strerror or str(error)) from None
+    except (ConnectionResetError, BrokenPipeError) as error:
+        raise _broken(address, error) from None
+    except OSError as error:  # asyncio's own words for it name no cause
+        raise _unreachable(address, os.strerror(error.errno) if error.errno else str(error)) from None
     except ValueError as error:  # a key that cannot be used
         raise _denied(address, str(error)) from None
 
@@ -240,8 +247,6 @@ def _said(address: SshAddress, keys: HostKeys, error: asyncssh.Error) -> NotSent
     match error:
         case asyncssh.HostKeyNotVerifiable():
             return keys.error(error.reason)
-        case asyncssh.KeyExchangeFailed() if "host key" in error.reason.lower():
-            return keys.error("it has no longer a key of that kind")
         case asyncssh.PermissionDenied():
             return _denied(address, error.reason)
         case asyncssh.ChannelOpenError():

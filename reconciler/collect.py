@@ -274,7 +274,7 @@ class Collector:
         return Kept(name=name, size=file.size, sha256=file.sha256)
 
     async def _large(self, attempt: Attempt, name: str, file: Output) -> Kept | None:
-        """In pieces, from where an earlier session had come to."""
+        """In pieces, from where the last one had come to."""
         part = await self._disk(lambda: self._tree.begin(attempt.key, name, file.sha256))
         while part.size < file.head + file.tail:
             data = await self._read(attempt, name, file, part)

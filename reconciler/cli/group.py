@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     },
     "Act": {
         "reconcile": Entry("actions", "Look at the repository now, and at one sweep or all."),
+        "project": Entry("project", "Compare code on a source with the code here, and bring edits across."),
         "retry": Entry("actions", "Run failed, lost and cancelled tasks of a sweep again."),
         "approve": Entry("actions", "Let removals happen that were held back for being many."),
         "rebuild": Entry("rebuild", "Make a lost or damaged state anew, from git and the sources."),

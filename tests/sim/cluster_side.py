@@ -111,6 +111,9 @@ class ClusterSide:
         self.weather.slow_s = 0.0
         self.root.full, self.root.lag_s = False, 0.0
         self.site.habits.length_s = min(self.site.habits.length_s, 20.0)  # so that the end is not far
+        for element in list(self.scheduler.living("me")) + list(self.scheduler.living("you")):
+            if element.script == self.other:  # strangers may have queued for days
+                self.scheduler.cancel_by_hand(element)
         self.scheduler.heal()
         for node in self.scheduler.nodes:
             for start in node.running:

@@ -33,6 +33,11 @@ class InForce:
     at: float
     heads: tuple[Commit, ...] = ()
 
+    @property
+    def left(self) -> object:
+        """What is desired of it."""
+        return None if self.deleted or self.spec is None else self.spec.tasks
+
 
 @dataclass
 class Desire:
@@ -41,10 +46,16 @@ class Desire:
     accepted: Commit | None = None
     sweeps: dict[str, InForce] = field(default_factory=dict)
     approved_at: float = -1.0
+    approved: frozenset[tuple[str, object]] = frozenset()  # removals as they were seen then: sweeps, and what is left
     removed: dict[Commit, int] = field(default_factory=dict)  # active attempts that each commit has ended
 
     def copy(self) -> Desire:
-        return Desire(self.accepted, dict(self.sweeps), self.approved_at, dict(self.removed))
+        return replace(self, sweeps=dict(self.sweeps), removed=dict(self.removed))
+
+    def approve(self, now: float) -> None:
+        """A person has seen what waits, and lets it go ahead, also when the next pass finds the very same."""
+        self.approved_at = now
+        self.approved = frozenset((name, found.left) for name, found in self.sweeps.items())
 
 
 class Lawyer:
@@ -81,10 +92,11 @@ class Lawyer:
         cause = self._asked_for(found, new)
         if cause:
             return cause
-        if found.waits and desire.approved_at < found.at and not self._built_upon((found.commit, *found.heads)):
+        approved = desire.approved_at >= found.at or (new.sweep, found.left) in desire.approved
+        if found.waits and not approved and not self._built_upon((found.commit, *found.heads)):
             return found.waits
         desire.removed[found.commit] = desire.removed.get(found.commit, 0) + 1
-        if desire.removed[found.commit] > self._most and desire.approved_at < found.at:
+        if desire.removed[found.commit] > self._most and not approved:
             return f"it is the {desire.removed[found.commit]}th that {found.commit[:8]} ends"
         return ""
 

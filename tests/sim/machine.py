@@ -28,6 +28,8 @@ class Witness(Protocol):
 
     def removed(self, machine: Machine, path: str) -> None: ...
 
+    def lost_power(self, place: str) -> None: ...
+
 
 class Proc(Process):
     """A process of a machine. heard: what it does when a signal comes (KILL, STOP and CONT are the kernel's)."""
@@ -170,6 +172,7 @@ class Machine:
         self.processes.clear()
         if power:
             self.files.lose_power(self.dice.random)
+            self.witness.lost_power(self.name)
         self.start()
 
     # -- processes

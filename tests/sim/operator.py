@@ -70,7 +70,7 @@ class Operator:
         """Let the removals go ahead that wait under this name."""
         if once and plan in self._asked:
             return
-        self.world.state.ledger.desire.approved_at = self.world.loop.now
+        self.world.state.ledger.desire.approve(self.world.loop.now)
         self.ask(Verb.APPROVE, {"plan": plan}, once=plan if once else "")
 
     # -- who is dead

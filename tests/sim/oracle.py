@@ -41,6 +41,8 @@ class Truth:
     words: tuple[str, ...] = ()
     began_at: float = 0.0
     told_to_end: bool = False  # by its shim, or by the agent in the shim's place
+    powerless: bool = False  # its machine has lost power since, and perhaps its claim
+    forgotten: bool = False  # and since then a state that did not know it, a copy of an older one, intends it
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ class Oracle:
         truth = self.truths.setdefault(eid, Truth(eid, task))
         truth.starts += 1
         truth.place, truth.words, truth.began_at = place, words, self.now()
-        if truth.starts > 1:
+        if truth.starts > 1 and not (truth.powerless and truth.forgotten):  # nothing is left that could tell
             self.violated("I1", f"attempt {eid} of {task} started {truth.starts} times")
+        truth.powerless = truth.forgotten = False
         others = {other for other in self.living.get(task, ()) if other != eid and self.truths[other].family}
         if others:
             self.violated("I2", f"{task} runs as {eid} while {sorted(others)} lives")
@@ -133,6 +136,11 @@ class Oracle:
     def gone(self, truth: Truth) -> None:
         """Nothing of it lives any more."""
         self.living.get(truth.task, set()).discard(truth.eid)
+
+    def lost_power(self, place: str) -> None:
+        """A machine has lost power: what was not synced there may have gone with it."""
+        for truth in self.truths.values():
+            truth.powerless |= truth.place == place
 
     # -- a witness of machines
 
@@ -211,6 +219,8 @@ class Oracle:
 
     def _intended(self, ledger: Ledger, new: Recorded) -> None:
         self.counts["intent"] += 1
+        if (truth := self.truths.get(new.eid)) is not None:
+            truth.forgotten = truth.powerless
         if (new.sweep, new.task, new.digest) in ledger.successes:
             self.violated("I6", f"{new.sweep}/{new.task} had succeeded with {new.digest}, and runs again as {new.eid}")
         for other in ledger.attempts.values():

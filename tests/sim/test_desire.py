@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.sim.desire import Desire, Lawyer
@@ -75,8 +77,19 @@ def test_it_may_once_somebody_has_built_upon_a_history_that_was_rewritten_twice(
 
 def test_it_may_once_a_person_has_approved(case: Case):
     case.accept(LESS, amend=True)
-    case.desire.approved_at = 2.0
+    case.desire.approve(2.0)
     assert "" == case.objection(GONE)
+
+
+def test_an_approval_holds_for_the_same_removal_when_a_later_commit_asks_for_it_and_for_no_other(case: Case):
+    case.accept(LESS, amend=True)
+    case.desire.approve(0.5)
+    case.accept(LESS, amend=True)
+    assert "" == case.objection(GONE)
+
+    none = replace(ONE, values=())
+    case.accept(Tree({"a.json": (none.text(), none)}), amend=True)
+    assert "rewrites history" in case.objection(KEPT)
 
 
 def test_nobody_can_tell_that_a_sweep_is_gone_while_a_manifest_is_broken(case: Case):

@@ -145,6 +145,8 @@ class Witness:
 
     def removed(self, *_: object) -> None: ...
 
+    def lost_power(self, *_: object) -> None: ...
+
 
 @pytest.fixture
 def machine(loop: SimLoop) -> Machine:

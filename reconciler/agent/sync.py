@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional
 
 from . import checkout, shapes, tree
 from .crash import crashpoint
@@ -27,6 +27,8 @@ OURS = ".reconciler"
 LEFT_S = 86400.0  # what was staged and never used goes after a day
 NAMED = 5
 LINK_BYTES = 4096
+
+Swap = Callable[[str, str], bool]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -73,21 +75,23 @@ def stage(folder: str, push: str, sha: str, offset: int, data: bytes) -> Object:
         os.close(fd)
 
 
-def apply(folder: str, push: str, head: str, changes: List[Change]) -> Object:
+def apply(folder: str, push: str, head: str, changes: List[Change], swap: Optional[Swap] = None) -> Object:
     """Finish what an earlier push has begun, then make these changes, all or none of them. Raises Refusal, OSError.
 
     head: the commit that the checkout must be at; "" where there is no git.
+    swap: exchanges two names in one step, and says whether it could.
     """
     _workshop(folder)
+    swap = swap or exchange
     with _Locked(folder):
-        finished = _finish(folder)
+        finished = _finish(folder, swap)
         if not changes:
             return {"finished": finished, "backup": "", "left": []}
         _check(folder, push, head, changes)
         _make_ready(folder, push, changes)
         _write_journal(folder, push, changes)
         crashpoint("push.begun")
-        return {"finished": finished, "backup": _backup(folder, push), "left": _roll(folder, push, changes)}
+        return {"finished": finished, "backup": _backup(folder, push), "left": _roll(folder, push, changes, swap)}
 
 
 def unfinished(folder: str) -> bool:
@@ -168,7 +172,7 @@ def _write_journal(folder: str, push: str, changes: List[Change]) -> None:
 # ---------------------------------------------------------------------------------------------- from the journal on
 
 
-def _finish(folder: str) -> str:
+def _finish(folder: str, swap: Swap) -> str:
     """What an earlier push has left half done; returns its name, "" if there was none."""
     path = "%s/%s/journal.json" % (folder, OURS)
     try:
@@ -180,13 +184,13 @@ def _finish(folder: str) -> str:
         raise Refusal("RemoteChanged", "%s is no journal" % path, "look at the files there, then remove it") from None
     push = shapes.name_of(journal, "push")
     listed = shapes.list_of(journal.get("changes"), "changes")
-    _roll(folder, push, [change_of(value, number) for number, value in enumerate(listed)])
+    _roll(folder, push, [change_of(value, number) for number, value in enumerate(listed)], swap)
     return push
 
 
-def _roll(folder: str, push: str, changes: List[Change]) -> List[Json]:
+def _roll(folder: str, push: str, changes: List[Change], swap: Swap) -> List[Json]:
     """Put everything in place that is not yet; returns the names that were edited meanwhile, and are left alone."""
-    left: List[Json] = [change.name for change in changes if not _put(folder, push, change)]
+    left: List[Json] = [change.name for change in changes if not _put(folder, push, change, swap)]
     os.sync()
     crashpoint("push.put")
     backup = _backup(folder, push)
@@ -196,7 +200,7 @@ def _roll(folder: str, push: str, changes: List[Change]) -> List[Json]:
     return left
 
 
-def _put(folder: str, push: str, change: Change) -> bool:
+def _put(folder: str, push: str, change: Change, swap: Swap) -> bool:
     """One file; False when it is neither as it was nor as it shall be."""
     ready = "%s/%s/ready/%s/%d" % (folder, OURS, push, change.number)
     kept = "%s/%s" % (_backup(folder, push), change.name)
@@ -217,7 +221,7 @@ def _put(folder: str, push: str, change: Change) -> bool:
         return False
     if not change.before:
         return _put_new(ready, path)
-    return _exchange(ready, path, kept, change)
+    return _replace(ready, path, kept, change, swap)
 
 
 def _tidy(ready: str, kept: str, change: Change) -> bool:
@@ -244,8 +248,8 @@ def _put_new(ready: str, path: str) -> bool:
     return True
 
 
-def _exchange(ready: str, path: str, kept: str, change: Change) -> bool:
-    if not _swap(ready, path):
+def _replace(ready: str, path: str, kept: str, change: Change, swap: Swap) -> bool:
+    if not swap(ready, path):
         _copy(path, kept)
         if _state(*os.path.split(kept)) != change.before:
             return False
@@ -257,11 +261,11 @@ def _exchange(ready: str, path: str, kept: str, change: Change) -> bool:
         os.rename(ready, kept)
         crashpoint("push.kept")
         return True
-    _swap(ready, path)
+    swap(ready, path)
     return False
 
 
-def _swap(one: str, other: str) -> bool:
+def exchange(one: str, other: str) -> bool:
     """Exchange two names in one step; False when this system, or this disk, cannot."""
     try:
         call = getattr(ctypes.CDLL(None), "renameat2", None)

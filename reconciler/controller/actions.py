@@ -13,7 +13,8 @@ from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.steps import drive
 from reconciler.core.diagnosis import lost
 from reconciler.core.errors import ReconcilerError, UsageError
-from reconciler.core.model import Json, Phase, SweepName, Task, TaskKey
+from reconciler.core.model import Json, Phase, SourceName, SweepName, Task, TaskKey
+from reconciler.core.settings import SourceConfig
 from reconciler.crashpoints import crashpoint
 from reconciler.requests import Action, Outcome, Verb
 from reconciler.store import Store
@@ -30,14 +31,23 @@ class Done:
     sweeps: tuple[SweepName, ...] = ()
     look: bool = False  # the repository should be looked at now
     repin: tuple[SweepName, ...] = ()
+    source: SourceName | None = None  # that was switched on or off
 
 
 class Actions:
     """The pending requests of one state directory."""
 
     def __init__(
-        self, state_dir: Path, *, store: Store, catalog: Catalog, acceptance: Acceptance, clock: Clock
+        self,
+        state_dir: Path,
+        *,
+        store: Store,
+        catalog: Catalog,
+        acceptance: Acceptance,
+        clock: Clock,
+        sources: Sequence[SourceConfig] = (),
     ) -> None:
+        self._sources = sources
         self._state_dir = state_dir
         self._store = store
         self._catalog = catalog
@@ -68,11 +78,7 @@ class Actions:
             case Verb.APPROVE:
                 return await self._approve(action)
             case Verb.ENABLE | Verb.DISABLE:
-                raise UsageError(
-                    "NotSupported",
-                    "sources are enabled and disabled in the configuration",
-                    hint="set `enabled: false` for the source and restart the daemon: tasks live on",
-                )
+                return self._switch(str(action.arguments.get("source", "")), on=action.verb is Verb.ENABLE)
 
     def _reconcile(self, action: Action) -> Done:
         named = action.arguments.get("sweep")
@@ -82,6 +88,19 @@ class Actions:
         repin = names if action.arguments.get("repin") is True else ()
         what = "resolve the commits anew and " if repin else ""
         return Done(message=f"will {what}look at the repository now", sweeps=names, look=True, repin=repin)
+
+    def _switch(self, name: str, *, on: bool) -> Done:
+        """Asked again it changes nothing; a source that the configuration disables stays so."""
+        source = next((source for source in self._sources if source.name == name), None)
+        if source is None:
+            hint = "there are: " + ", ".join(source.name for source in self._sources)
+            raise UsageError("UnknownSource", f"there is no source {name!r}", hint=hint)
+        if on and not source.enabled:
+            hint = "take `enabled: false` out of it, and restart the daemon: tasks live on"
+            raise UsageError("DisabledByConfiguration", f"the configuration disables {name}", hint=hint)
+        self._store.switch(source.name, on=on, at=self._clock.now())
+        told = f"{name} takes new tasks" if on else f"nothing new starts on {name}; what runs there goes on"
+        return Done(message=told, source=source.name)
 
     async def _retry(self, action: Action) -> Done:
         name = self._known(str(action.arguments.get("sweep", "")))

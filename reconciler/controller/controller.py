@@ -56,7 +56,12 @@ class Controller:
         self._clock = clock
         self._acceptance = Acceptance(store, catalog, repository, config, clock, codebases)
         self._actions = Actions(
-            Path(config.state_dir), store=store, catalog=catalog, acceptance=self._acceptance, clock=clock
+            Path(config.state_dir),
+            store=store,
+            catalog=catalog,
+            acceptance=self._acceptance,
+            clock=clock,
+            sources=config.sources,
         )
         self._loops: Mapping[SourceName, SourceLoop] = {}
         self._holds: Mapping[SweepName, tuple[Hold, ...]] = {}
@@ -162,6 +167,8 @@ class Controller:
             self._look_at(done.sweeps)
             if done.look:
                 self._queue.add(REPOSITORY)
+            if done.source is not None:
+                self.source_changed(Changed(source=done.source, sweeps=frozenset(), urgent=True))
 
     def _look_at(self, names: Iterable[SweepName]) -> None:
         """These sweeps changed: tell their status, place what waits, and let every source look at its intents."""
@@ -258,10 +265,12 @@ class Controller:
         active: dict[SourceName, int] = {}
         for (_, source), count in self._store.active_counts().items():
             active[source] = active.get(source, 0) + count
-        uncollected = self._store.uncollected_counts()
+        uncollected, off = self._store.uncollected_counts(), self._store.switched_off()
         for loop in self._loops.values():
             free = placement.gpus_free(self._store, loop)
-            facts = reporting.source_facts(loop, active.get(loop.name, 0), free, uncollected.get(loop.name, 0))
+            facts = reporting.source_facts(
+                loop, active.get(loop.name, 0), free, uncollected.get(loop.name, 0), on=loop.name not in off
+            )
             told = source_json(source_status(facts))
             if told != self._told_sources.get(loop.name):
                 self._store.set_source(loop.name, told, self._clock.now())

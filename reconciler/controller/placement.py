@@ -82,10 +82,11 @@ def capacities_now(store: Store, loops: Mapping[SourceName, SourceLoop]) -> list
     active: dict[SourceName, int] = {}
     for (_, source), count in store.active_counts().items():
         active[source] = active.get(source, 0) + count
-    return [_capacity(store, loop, active.get(loop.name, 0)) for loop in loops.values()]
+    off = store.switched_off()
+    return [_capacity(store, loop, active.get(loop.name, 0), on=loop.name not in off) for loop in loops.values()]
 
 
-def _capacity(store: Store, loop: SourceLoop, active: int) -> Capacity:
+def _capacity(store: Store, loop: SourceLoop, active: int, *, on: bool) -> Capacity:
     config, problem = loop.source.config, loop.problem
     return Capacity(
         name=config.name,
@@ -93,7 +94,7 @@ def _capacity(store: Store, loop: SourceLoop, active: int) -> Capacity:
         active=active,
         prefetch=loop.prefetch(),
         up=loop.ready,
-        enabled=config.enabled,
+        enabled=config.enabled and on,
         reason=problem.reason if problem else "",
         message=problem.message if problem else "",
         gpus=len(config.gpus),

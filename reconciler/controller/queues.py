@@ -92,6 +92,7 @@ def _schedule(sweep: Sweep, now: Instant) -> Hold | None:
 def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
     """What the sources can take, as the daemon last wrote it down for readers."""
     told = {row.name: row.state for row in reader.sources()}
+    off = reader.switched_off()
     active: dict[SourceName, int] = {}
     for (_, source), count in reader.active_counts().items():
         active[source] = active.get(source, 0) + count
@@ -101,7 +102,7 @@ def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
             slots=source.slots,
             active=active.get(source.name, 0),
             up=_told(told.get(source.name), "up") is True,
-            enabled=source.enabled,
+            enabled=source.enabled and source.name not in off,
             reason="" if source.name in told else "NotConnected",
             gpus=len(source.gpus),
             gpus_free=_number(_told(told.get(source.name), "gpusFree"), len(source.gpus)),

@@ -75,12 +75,12 @@ def _rewritten(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
     return Problem(reason="NotADescendant", message=message)
 
 
-def source_facts(loop: SourceLoop, active: int, gpus_free: int, uncollected: int) -> SourceFacts:
+def source_facts(loop: SourceLoop, active: int, gpus_free: int, uncollected: int, *, on: bool) -> SourceFacts:
     """One source, as it is to be judged."""
     config, state = loop.source.config, loop.source.state
     return SourceFacts(
         name=config.name,
-        enabled=config.enabled,
+        enabled=config.enabled and on,
         connected=state.up,
         slots=config.slots,
         active=active,

@@ -72,6 +72,10 @@ REFUSALS: Mapping[str, Reason] = {
         "The dependencies of sweeps go round in a circle.",
         "Remove one of the `dependsOn` that the message names.",
     ),
+    "DisabledByConfiguration": Reason(
+        "The source cannot be enabled by a command, because the configuration disables it.",
+        "Take `enabled: false` out of the source, and restart the daemon: tasks live on.",
+    ),
     "DuplicateKey": Reason(
         "The same key stands twice in one mapping, and one of the two would be lost.",
         "Remove one of them.",

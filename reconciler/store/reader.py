@@ -277,6 +277,10 @@ class Reader:
         sql = "SELECT source, count(*) FROM collections WHERE collected_at IS NULL GROUP BY source"
         return {SourceName(source): n for source, n in self._database.rows(sql)}
 
+    def switched_off(self) -> frozenset[SourceName]:
+        """The sources on which a person wants nothing new to start."""
+        return frozenset(SourceName(source) for (source,) in self._database.rows("SELECT source FROM switched_off"))
+
     def is_collected(self, eid: Eid) -> bool | None:
         """Whether an ended attempt's files lie here; None: nobody fetches them."""
         row = self._database.row("SELECT collected_at FROM collections WHERE eid = ?", (eid,))

@@ -249,6 +249,14 @@ class Store(Reader):
             sql = "INSERT OR REPLACE INTO sources (name, at, state) VALUES (?, ?, ?)"
             self._database.execute(sql, (name, at, rows.dump(state)))
 
+    def switch(self, source: SourceName, *, on: bool, at: Instant) -> None:
+        """Whether new attempts may start on a source, until the next switch."""
+        with self._database.transaction("switched"):
+            if on:
+                self._database.execute("DELETE FROM switched_off WHERE source = ?", (source,))
+            else:
+                self._database.execute("INSERT OR IGNORE INTO switched_off (source, at) VALUES (?, ?)", (source, at))
+
     def add_events(self, events: Sequence[Event], at: Instant) -> None:
         """Append events that belong to no other write."""
         with self._database.transaction("events"):

@@ -13,6 +13,7 @@ from reconciler import requests
 from reconciler.controller.actions import Actions
 from reconciler.controller.brake import plan_id
 from reconciler.core.model import Json, Phase, SourceName, SweepName
+from reconciler.core.settings import SourceConfig
 from reconciler.requests import Action, Outcome, Verb
 
 S = SweepName("s")
@@ -29,7 +30,14 @@ class Lab(AcceptanceLab):
         state = self.folder / "state"
         action = Action(id=f"a{self.asked}", verb=verb, at=float(self.asked), by="somebody", arguments=arguments)
         requests.submit(state, action)
-        actions = Actions(state, store=self.store, catalog=self.catalog, acceptance=self.acceptance, clock=self.clock)
+        actions = Actions(
+            state,
+            store=self.store,
+            catalog=self.catalog,
+            acceptance=self.acceptance,
+            clock=self.clock,
+            sources=(SourceConfig(name=SourceName("laptop")), SourceConfig(name=SourceName("off"), enabled=False)),
+        )
         await actions.run()
         outcome = requests.outcome(state, action.id)
         assert outcome is not None
@@ -44,6 +52,27 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path)
     yield lab
     lab.store.close()
+
+
+async def test_a_source_is_switched_off_until_it_is_switched_on(lab: Lab) -> None:
+    await lab.ask(Verb.DISABLE, source="laptop")
+    outcome = await lab.ask(Verb.DISABLE, source="laptop")
+    assert (True, {"laptop"}) == (outcome.ok, lab.store.switched_off())
+
+    outcome = await lab.ask(Verb.ENABLE, source="laptop")
+    assert (True, "laptop takes new tasks", frozenset()) == (outcome.ok, outcome.message, lab.store.switched_off())
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("lap", "there are: laptop, off"), ("off", "the configuration disables off")]
+)
+async def test_a_source_that_is_not_there_or_disabled_for_good_is_not_switched_on(
+    lab: Lab, source: str, words: str
+) -> None:
+    outcome = await lab.ask(Verb.ENABLE, source=source)
+
+    assert not outcome.ok
+    assert words in outcome.message
 
 
 async def test_what_is_queued_is_not_taken_for_dead(lab: Lab) -> None:

@@ -90,6 +90,8 @@ def life(tale: Tale) -> Iterator[Callable[[], bool]]:
     (world.marks / "mended").touch()
     (world.state / "requests/new/bad.json").write_text("{")
     world.ask(Verb.RETRY, sweep="bad")
+    world.ask(Verb.DISABLE, source="local")
+    world.ask(Verb.ENABLE, source="local")
     yield (
         lambda: (
             tale.stands("plain", succeeded=3, desired=3)

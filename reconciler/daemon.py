@@ -71,14 +71,11 @@ class _Daemon:
         self._clock = clock
         self._repository = Repository(config.repository, Path(config.state_dir) / "repository.git", clock=clock)
         self._codebases = git_codebases(config, MIRRORS, clock)
-        self._codebases = git_codebases(config, MIRRORS, clock)
         world = World(
             clock=clock,
             dice=random.Random(),  # noqa: S311 - jitter and names, not secrets
             repository=self._repository,
             dialect=lambda source: ProcessDialect(),
-            codebases=self._codebases,
-            stocks=self._codebases,
             codebases=self._codebases,
             stocks=self._codebases,
             link=link_to,
@@ -89,8 +86,6 @@ class _Daemon:
     def close(self) -> None:
         """Let go of what is not a task of the loop."""
         self._repository.close()
-        for codebase in self._codebases.values():
-            codebase.close()
         for codebase in self._codebases.values():
             codebase.close()
 

@@ -14,10 +14,10 @@ from reconciler.clock import Clock
 from reconciler.core import identity
 from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, Task
-from reconciler.core.wire import AttemptSpec, CancelOutcome, RevokeOutcome, StartOutcome
+from reconciler.core.wire import AttemptSpec, CancelOutcome, CodeSpec, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
 from reconciler.marks import marked
-from reconciler.project import Projects
+from reconciler.project import Brought, Projects
 from reconciler.source import Source
 from reconciler.store import Store
 
@@ -110,21 +110,21 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
     What runs an older spec is given up, as is what needs code that cannot be brought: another number will run it.
     """
     given_up: dict[str, list[Eid]] = {"Outdated": [], "ProjectNotReady": []}
-    ready: list[tuple[Attempt, Sweep, str | None]] = []
+    ready: list[tuple[Attempt, Sweep, Brought | None]] = []
     for attempt, sweep in _intended(source, store, catalog):
         if sweep is None or sweep.digest != attempt.digest:
             given_up["Outdated"].append(attempt.eid)
         elif sweep.code is None:
             ready.append((attempt, sweep, None))
-        elif (path := projects.path(sweep.code)) is not None:
-            ready.append((attempt, sweep, path))
+        elif (found := projects.found(sweep.code)) is not None:
+            ready.append((attempt, sweep, found))
         elif projects.problem(sweep.code) is not None:
             given_up["ProjectNotReady"].append(attempt.eid)
     for reason, eids in given_up.items():
         if eids:
             store.intend_cancel(eids, reason, now)
     tasks = store.tasks_by_key(attempt.key.task_key for attempt, _, _ in ready)
-    return [_spec(attempt, tasks[attempt.key.task_key], sweep, path) for attempt, sweep, path in ready]
+    return [_spec(attempt, tasks[attempt.key.task_key], sweep, found) for attempt, sweep, found in ready]
 
 
 async def revoke(source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid]) -> Applied:
@@ -156,8 +156,11 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     return Applied(sent=len(due), look_at=tuple(unclear))
 
 
-def _spec(attempt: Attempt, task: Task, sweep: Sweep, cwd: str | None) -> AttemptSpec:
-    work = sweep.work(task)
+def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None) -> AttemptSpec:
+    work, code = sweep.work(task), sweep.code
+    runs = None
+    if found is not None and code is not None:
+        runs = CodeSpec(project=code.project, commit=code.pin, seal=found.seal)
     return AttemptSpec(
         eid=attempt.eid,
         sweep=attempt.key.sweep,
@@ -167,7 +170,8 @@ def _spec(attempt: Attempt, task: Task, sweep: Sweep, cwd: str | None) -> Attemp
         environment=work.environment,
         setup=work.setup,
         parameters=task.parameters,
-        cwd=cwd,
+        cwd=None if found is None else found.path,
+        code=runs,
         checkpoint=checkpoint_name(task, attempt),
         walltime_s=attempt.resources.walltime_s,
         gpus=attempt.resources.gpus,

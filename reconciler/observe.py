@@ -26,6 +26,7 @@ class Observation:
     again        attempts that nothing was found of: to be started again under the same eid
     give_up      attempts that will not start any more, as far as can be told: to be revoked
     refused      what the source said when it could not even start something, or ""
+    differs      sweeps whose code on the source is not what was verified
     unresolved   attempts whose fate the evidence does not tell, with their sweeps
     """
 
@@ -35,6 +36,7 @@ class Observation:
     again: int
     give_up: tuple[Eid, ...]
     refused: str
+    differs: frozenset[SweepName]
     unresolved: Mapping[Eid, SweepName]
 
 
@@ -71,6 +73,7 @@ class _Findings:
         self._unresolved: dict[Eid, SweepName] = {}
         self._ended = 0
         self._refused = ""
+        self._differs: set[SweepName] = set()
 
     def take(self, attempt: Attempt, found: Found, resolution: Resolution | None) -> None:
         """The attempt as it was, and what was resolved of it."""
@@ -80,7 +83,10 @@ class _Findings:
                 self.news.append(attempt)
             case Resubmit():
                 self.again.add(found.eid)
-                self._refused = resolution.message if found.refused else self._refused
+                if found.differs:
+                    self._differs.add(attempt.key.sweep)
+                elif found.refused:
+                    self._refused = resolution.message
                 self.news.append(replace(attempt, accepted_at=None))
             case GiveUp():
                 self._give_up.append(found.eid)
@@ -100,6 +106,7 @@ class _Findings:
             again=len(self.again),
             give_up=tuple(self._give_up),
             refused=self._refused,
+            differs=frozenset(self._differs),
             unresolved=self._unresolved,
         )
 

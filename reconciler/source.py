@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.clock import Clock
-from reconciler.core.errors import Fenced, Garbled, LinkError, NotSent, ReconcilerError
-from reconciler.core.model import Commit, Eid, InstanceId, Instant, Json
+from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
+from reconciler.core.model import Eid, InstanceId, Instant, Json
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request
 from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json
@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
-WORKTREE_TIMEOUT_S = 630.0  # the agent itself gives git 600
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 
@@ -146,12 +145,6 @@ def forget(eids: Sequence[Eid]) -> Exchange[None]:
     return Exchange(request=Request(op="forget", body={"eids": list(eids)}), parse=_nothing)
 
 
-def worktree(project: str, commit: Commit, git_dir: str) -> Exchange[str]:
-    """The path of the immutable worktree of a commit that lies in `git_dir` on the source; made once."""
-    body = {"project": project, "commit": commit, "git_dir": git_dir}
-    return Exchange(request=Request(op="worktree", body=body, timeout_s=WORKTREE_TIMEOUT_S), parse=_path)
-
-
 def outputs(eids: Sequence[Eid], limit: int) -> Exchange[Mapping[Eid, Mapping[str, Output]]]:
     """The files that these attempts have written, as many attempts as fit into an answer: the first one at least.
 
@@ -179,8 +172,3 @@ def _nothing(reply: Reply) -> None:
     del reply
 
 
-def _path(reply: Reply) -> str:
-    path = reply.body.get("path")
-    if not isinstance(path, str):
-        raise Garbled("Garbled", f"not a worktree: {reply.body!r:.256}")
-    return path

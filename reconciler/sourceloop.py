@@ -377,6 +377,9 @@ class SourceLoop:
             self._ends.append((self._clock.elapsed(), seen.ended))
         if seen.refused:
             self._pause_after(seen.refused)
+        for sweep in filter(None, map(self._catalog.get, seen.differs)):
+            self._projects.doubt(sweep.code)
+            self._wanted.set()
         if seen.again:
             self._wake.set()
 

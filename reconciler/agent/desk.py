@@ -155,6 +155,9 @@ class Desk:
         if kind == "!":
             self._settle(eid)
             self._refused(eid, words)
+        elif kind == "?":
+            self._settle(eid)
+            self._refused(eid, words, differs=True)
         elif kind == "-":
             worker = self._settle(eid)
             if worker is not None:
@@ -384,14 +387,7 @@ class Desk:
         self._told.add(eid)
         self.news.tell(eid, found)
 
-    def _refused(self, eid: str, words: str) -> None:
-        found: Object = {
-            "staged": False,
-            "waiting": False,
-            "claim": None,
-            "lock": "unknown",
-            "exit": None,
-            "refused": words or "no reason given",
-            "directory": self.root.attempt(eid),
-        }
+    def _refused(self, eid: str, words: str, differs: bool = False) -> None:
+        sight = Sight(False, None, "unknown", None, self.root.attempt(eid), False)
+        found = dict(sight.told(refused=words or "no reason given"), differs=differs)
         self.news.tell(eid, shapes.dumps(found))

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import files, folders, pipes, shapes, side, system
+from . import code, files, folders, pipes, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -30,7 +30,7 @@ FORK_PAUSE_S = 1.0
 MAX_WORKTREES = 8  # in the making at once
 MAX_READERS = 4  # side processes that read files of attempts
 READER = "reader "
-MUTATIONS = frozenset(("start", "revoke", "cancel", "ack", "forget", "worktree"))
+MUTATIONS = code.OPERATIONS.union(("start", "revoke", "cancel", "ack", "forget"))
 
 
 class Errand(NamedTuple):
@@ -39,6 +39,7 @@ class Errand(NamedTuple):
     name: str
     askers: List[Json]
     heard: List[bytes]
+    work: Optional[code.Work] = None
 
 
 class Agent:
@@ -52,6 +53,7 @@ class Agent:
         self._armed = 0
         self._desk: Optional[Desk] = None
         self._visited: Optional[Place] = None
+        self._codes: Optional[code.Codes] = None
         self._errands: Dict[str, Errand] = {}
         self._readers = 0
         self._news_at: Optional[float] = None
@@ -213,8 +215,8 @@ class Agent:
             raise Refusal("BadRequest", "the first request must be hello")
         if op in MUTATIONS and (body.get("epoch") != desk.root.epoch or desk.root.fenced()):
             raise desk.root.fencing()
-        if op == "worktree":
-            return self._worktree(desk, body)
+        if op in code.OPERATIONS and self._codes is not None:
+            return self._code(self._codes, body)
         operation = self._operations.get(str(op))
         if operation is None:
             raise Refusal("BadRequest", "no such operation: %.40r" % (op,))
@@ -240,6 +242,7 @@ class Agent:
             message = "cannot use the root %s: %s" % (path, error)
             raise Refusal("RootUnusable", message, "is there room, and may we write?") from None
         self._desk = desk
+        self._codes = code.Codes(root)
         self._open_bell(root)
         if os.listdir(root.trash):
             self._empty_trash(desk)
@@ -295,19 +298,17 @@ class Agent:
 
     # ------------------------------------------------------------------------------------------ side work
 
-    def _worktree(self, desk: Desk, body: Object) -> Optional[Object]:
-        project, commit = shapes.name_of(body, "project"), shapes.commit_of(body, "commit")
-        git_dir = shapes.absolute(body, "git_dir")
-        path = "%s/projects/%s/%s" % (desk.root.path, project, commit)
-        if os.path.isdir(path):
-            return {"path": path}
-        if path in self._errands:
-            self._errands[path].askers.append(body.get("id"))
+    def _code(self, codes: code.Codes, body: Object) -> Optional[Object]:
+        answer = codes.answer(body)
+        if answer is not None:
+            return answer
+        work = codes.work(body)
+        if work.name in self._errands:
+            self._errands[work.name].askers.append(body.get("id"))
             return None
         if len(self._errands) - self._readers >= MAX_WORKTREES:
             raise Refusal("Busy", "%d worktrees are being made" % len(self._errands))
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        self._send_out(Errand(path, [body.get("id")], []), lambda: side.make_worktree(path, commit, git_dir))
+        self._send_out(Errand(work.name, [body.get("id")], [], work), work.do)
         return None
 
     def _read(self, body: Object, works: Callable[[Place, Object], Callable[[], Object]]) -> Optional[Object]:
@@ -339,6 +340,8 @@ class Agent:
         del self._errands[errand.name]
         self._readers -= errand.name.startswith(READER)
         answer = side.answer(fd, b"".join(errand.heard))
+        if errand.work is not None and self._codes is not None:
+            self._codes.done(errand.work, answer)
         crashpoint("errand.answered")
         for number in errand.askers:
             reply = dict(answer)

@@ -25,10 +25,10 @@ WAITS = 20
 _HEAD = b"seal 1"
 
 
-def take(folder: str, names: Sequence[str], extra: Sequence[str] = ()) -> bytes:
+def take(folder: str, names: Sequence[str], extra: Sequence[str] = (), settle: bool = True) -> bytes:
     """The seal of these files as they are now, or within two seconds. Raises OSError when one is not there.
 
-    names: relative to the folder; extra: absolute paths of what counts as well.
+    names: relative to the folder; extra: absolute paths of what counts as well; settle: wait while they are brand-new.
     """
     lines: List[bytes] = []
     for _ in range(WAITS):
@@ -38,7 +38,7 @@ def take(folder: str, names: Sequence[str], extra: Sequence[str] = ()) -> bytes:
             found = os.lstat(os.path.join(folder, name))
             newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
             lines.append(_line(found, os.fsencode(name)))
-        if newest < (time.time() - TICK_S) * 1e9:
+        if not settle or newest < (time.time() - TICK_S) * 1e9:
             break
         if newest > (time.time() + TICK_S) * 1e9:  # the clock of a file server: waiting would not help
             break

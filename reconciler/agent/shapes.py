@@ -25,6 +25,14 @@ class Refusal(Exception):
         self.hint = hint
 
 
+class Code(NamedTuple):
+    """The code that an attempt runs, and the seal by which it is recognised; "": there is none."""
+
+    project: str
+    commit: str
+    seal: str
+
+
 class Spec(NamedTuple):
     """One attempt to start; `raw` is what becomes spec.json."""
 
@@ -43,6 +51,7 @@ class Spec(NamedTuple):
     digest: str
     grace_s: float
     raw: Object
+    code: Optional[Code] = None
 
 
 class Order(NamedTuple):
@@ -103,7 +112,15 @@ def spec_of(value: Json) -> Spec:
         digest=text(body, "digest"),
         grace_s=number(body, "grace_s"),
         raw=body,
+        code=_code_of(body.get("code")),
     )
+
+
+def _code_of(value: Json) -> Optional[Code]:
+    if value is None:
+        return None
+    body = object_of(value, "code")
+    return Code(text(body, "project"), text(body, "commit"), text(body, "seal") and absolute(body, "seal"))
 
 
 def claim_of(value: Json) -> Claim:

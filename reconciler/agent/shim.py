@@ -20,13 +20,14 @@ import signal
 import sys
 import time
 import traceback
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from . import launch, pipes, supervise, system
 from .crash import crashpoint
 from .look import lock_state
 from .pipes import MAX_PIECE, RING_FD
 from .place import Root, make_folder, win, write_all
+from .proof import Proofs
 from .shapes import LockId, Object, Order, order_of
 
 LOST = 97
@@ -64,9 +65,10 @@ def _serve(root: Root, order: Order, managed: bool, orders: int) -> int:
     """One attempt after the other; returns the exit status."""
     start = system.start_ticks(os.getpid()) or 0
     base = dict(os.environb)
+    proofs = Proofs()
     while True:
         system.name_process(order.spec.eid)
-        status = Shim(root, order, managed, start, base).live()
+        status = Shim(root, order, managed, start, base, proofs).live()
         if status:
             return status
         system.name_process("idle")
@@ -81,7 +83,10 @@ def _serve(root: Root, order: Order, managed: bool, orders: int) -> int:
 class Shim:
     """One attempt, from its folder to its record."""
 
-    def __init__(self, root: Root, order: Order, managed: bool, start: int, base: Dict[bytes, bytes]) -> None:
+    def __init__(
+        self, root: Root, order: Order, managed: bool, start: int, base: Dict[bytes, bytes], proofs: Proofs
+    ) -> None:
+        self.proofs = proofs
         self.root = root
         self.spec = spec = order.spec
         self.gpus = order.gpus
@@ -105,6 +110,11 @@ class Shim:
         """Returns the shim's exit status."""
         try:
             self._prepare()
+            differing = self._differing()
+            if differing:
+                self._ring("?", ", ".join(differing))
+                self._clean()
+                return UNABLE
             won = win(self.directory + "/claim", json.dumps(self.claim), "claim")
         except OSError as error:
             self._ring("!", "%s: %s" % (error.filename or self.directory, error.strerror))
@@ -140,6 +150,16 @@ class Shim:
         os.set_inheritable(self.lock_fd, True)  # held as long as any process of the attempt lives
         crashpoint("lock.taken")
         self.claim = self._claim(os.fstat(self.lock_fd))
+
+    def _differing(self) -> List[str]:
+        """What of the code is not as it was verified. Nothing is claimed then: the attempt is not spent on it."""
+        code = self.spec.code
+        if code is None or not code.seal:
+            return []
+        try:
+            return self.proofs.differing(code.seal, self.spec.cwd or self.directory)
+        except OSError as error:
+            return ["%s (%s)" % (self.spec.cwd, error.strerror)]
 
     def _claim(self, lock: os.stat_result) -> Object:
         claim = self.root.claim_base("started")
@@ -188,6 +208,10 @@ class Shim:
             "cpu_s": 0.0,
             "max_rss_mib": 0.0,
         }
+        code = self.spec.code
+        if code is not None:
+            verified = self.proofs.verified if code.seal else None
+            record["code"] = {"project": code.project, "commit": code.commit, "verified": verified}
         try:
             task = self._launch()
         except launch.LaunchError as error:

@@ -82,9 +82,10 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class RefusedThere:
-    """The shim could not even claim: nothing ran."""
+    """The shim could not even claim, or would not, because its code differs from what was verified: nothing ran."""
 
     message: str
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _files(found: Found) -> Iterator[Evidence]:
 def _own_queue(found: Found) -> Iterator[Evidence]:
     """Where the agent itself keeps the queue, and starts what is in it."""
     if found.refused:
-        yield RefusedThere(found.refused)
+        yield RefusedThere(found.refused, differs=found.differs)
     if found.waiting:
         yield Waiting()
 

@@ -177,6 +177,10 @@ REASONS: Mapping[str, Reason] = {
         "A retry rule for this class, with `count: false`, runs it again at no cost.",
     ),
     "Progressing": Reason("Tasks of the sweep are active, or wait for something that will come by itself.", ""),
+    "ProjectDiffers": Reason(
+        "The code that lies on the source is not what the sweep is pinned to: nothing of it starts there.",
+        "The message names what differs: undo that on the source, or pin what lies there. It is looked at again.",
+    ),
     "ProjectNotReady": Reason(
         "The code that the sweep is pinned to could not be brought to the source: nothing of it starts there.",
         "Mend what the message says; it is tried again by itself, and `reconciler reconcile SWEEP --repin` pins anew.",

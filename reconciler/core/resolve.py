@@ -89,6 +89,7 @@ class _Facts:
     claims: tuple[Claimed, ...] = ()
     revoked: Claim | None = None
     refused: str = ""
+    differs: bool = False
     account: Account | None = None
     listed: bool = False
     gone: NotListed | None = None  # settled
@@ -111,8 +112,8 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, claims=(*facts.claims, piece))
         case Revoked(claim):
             return replace(facts, revoked=claim)
-        case RefusedThere(message):
-            return replace(facts, refused=message)
+        case RefusedThere(message, differs=differs):
+            return replace(facts, refused=message, differs=differs)
         case WrongHost():
             return replace(facts, wrong_host=piece)
         case Listed():
@@ -245,6 +246,8 @@ def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresol
         return None
     if facts.gone is not None:
         return GiveUp(reason="NotListed", message="the scheduler does not have it, and it has not started")
+    if facts.refused and facts.differs:
+        return Resubmit(reason="ProjectDiffers", message=f"the code there is not what was verified: {facts.refused}")
     if facts.refused:
         return Resubmit(reason="ClaimFailed", message=f"the source could not start it: {facts.refused}")
     if Absent() in facts.signs:

@@ -16,7 +16,13 @@ Operations:
     cancel    {eids, grace_s}                    → {"outcomes": {eid: CancelOutcome}}; revokes, or signals by the shim
     ack       {eids}                             → {}; the exit records are committed: their outbox hints may go
     forget    {eids}                             → {}; the attempt directories may go (revoked tombstones stay)
-    worktree  {project, commit, git_dir}         → {"path"}; the immutable worktree, made once
+    worktree  {project, commit, links, git_dir}  → {"path", "seal"}; the immutable worktree, made once, and verified;
+                                                   without `git_dir` from what has come to the source
+    have      {project}                          → {"tips"}; the newest commits that have come
+    piece     {project, sha256, size, offset, data} → {"size"}; a bundle of commits comes: so much of it is there
+    unbundle  {project, commit, sha256}          → {}; it has come whole
+    fetch     {project, commit, url, protocol}   → {}; the source itself brings the commit
+    tidy      {needed, unused_s}                 → {"worktrees", "removed"}; what nobody needed for so long may go
     outputs   {eids, limit}                      → {"outputs": {eid: {name: Output, …}}}; what attempts have written, as
                                                    many as fit into an answer; of each file at most `limit` bytes
     read      {eid, name, offset, length}        → Piece; of a file of one attempt
@@ -41,6 +47,7 @@ from reconciler.core.jobs import Account, Job, Listing
 from reconciler.core.model import Eid, HostIdentity, InstanceId, Instant, Json
 
 PROTOCOL = 1
+CODE_OPERATIONS = frozenset({"worktree", "have", "piece", "unbundle", "fetch", "tidy"})
 PAGE = 500
 
 T = TypeVar("T")
@@ -116,6 +123,24 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSpec:
+    """The code of one attempt, and the seal on the source by which it is recognised just before the start; "": none."""
+
+    project: str
+    commit: str
+    seal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRan:
+    """The code that a task ran. verified: when, just before the start, its files were as they had been verified."""
+
+    project: str
+    commit: str
+    verified: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExitRecord:
     """What the shim wrote when its task had ended. Exactly one of exit_code, signal, launch_error is set."""
 
@@ -128,6 +153,7 @@ class ExitRecord:
     launch_error: str | None = None
     cpu_s: float = 0.0
     max_rss_mib: float = 0.0
+    code: CodeRan | None = None
 
 
 class Lock(StrEnum):
@@ -150,6 +176,7 @@ class Found:
     lock: Lock = Lock.UNKNOWN
     torn: bool = False  # something lies where the claim should be, and is none
     refused: str = ""  # the shim could not claim (exit 98): nothing ran; what the system said
+    differs: bool = False  # it would not: `refused` names what of the code is not as it was verified
     directory: str = ""
     listing: Listing = Listing.NONE  # how the scheduler answered, if there is one
     job: Job | None = None  # its row in a clean listing; the tag, not the id, made it this attempt's
@@ -173,6 +200,7 @@ class AttemptSpec:
     walltime_s: int | None
     gpus: int
     digest: str = ""  # what defines the work besides the point; the claim repeats it
+    code: CodeSpec | None = None
     grace_s: float = 10.0  # between TERM and KILL
 
 
@@ -222,6 +250,7 @@ class SpecRemains:
     walltime_s: int | None
     gpus: int
     digest: str
+    commit: str = ""  # of the code that it ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

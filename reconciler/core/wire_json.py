@@ -20,6 +20,8 @@ from reconciler.core.wire import (
     Census,
     Claim,
     ClaimKind,
+    CodeRan,
+    CodeSpec,
     Ended,
     ExitRecord,
     Found,
@@ -57,6 +59,7 @@ def spec_to_json(spec: AttemptSpec) -> Mapping[str, Json]:
         "walltime_s": spec.walltime_s,
         "gpus": spec.gpus,
         "digest": spec.digest,
+        "code": None if spec.code is None else _code_to_json(spec.code),
         "grace_s": spec.grace_s,
     }
 
@@ -78,8 +81,18 @@ def spec_from_json(value: Json) -> AttemptSpec:
         walltime_s=None if spec.get("walltime_s") is None else _integer(spec, "walltime_s"),
         gpus=_integer(spec, "gpus"),
         digest=_text(spec, "digest") if "digest" in spec else "",
+        code=None if spec.get("code") is None else _code_from_json(spec.get("code")),
         grace_s=_number(spec, "grace_s"),
     )
+
+
+def _code_to_json(code: CodeSpec) -> Mapping[str, Json]:
+    return {"project": code.project, "commit": code.commit, "seal": code.seal}
+
+
+def _code_from_json(value: Json) -> CodeSpec:
+    code = _object(value, "code")
+    return CodeSpec(project=_text(code, "project"), commit=_text(code, "commit"), seal=_text(code, "seal"))
 
 
 def hello_from_json(value: Json) -> Hello:
@@ -125,6 +138,7 @@ def found_from_json(eid: Eid, value: Json) -> Found:
         lock=_member(Lock, found.get("lock")),
         torn=_flag(found, "torn") if "torn" in found else False,
         refused=_text(found, "refused"),
+        differs=_flag(found, "differs") if "differs" in found else False,
         directory=_text(found, "directory"),
     )
 
@@ -209,6 +223,7 @@ def _spec_remains(spec: Mapping[str, Json]) -> SpecRemains:
         walltime_s=None if spec.get("walltime_s") is None else _integer(spec, "walltime_s"),
         gpus=_integer(spec, "gpus"),
         digest=_text(spec, "digest") if spec.get("digest") is not None else "",
+        commit="" if spec.get("code") is None else _code_from_json(spec.get("code")).commit,
     )
 
 
@@ -240,7 +255,13 @@ def _exit(record: Mapping[str, Json]) -> ExitRecord:
         launch_error=None if launch_error is None else _string(launch_error),
         cpu_s=_number(record, "cpu_s"),
         max_rss_mib=_number(record, "max_rss_mib"),
+        code=None if record.get("code") is None else _ran(_object(record.get("code"), "code")),
     )
+
+
+def _ran(code: Mapping[str, Json]) -> CodeRan:
+    verified = None if code.get("verified") is None else _number(code, "verified")
+    return CodeRan(project=_text(code, "project"), commit=_text(code, "commit"), verified=verified)
 
 
 def _home(value: Mapping[str, Json]) -> HostIdentity:

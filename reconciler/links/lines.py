@@ -13,13 +13,13 @@ from typing import Protocol
 
 from reconciler.core.errors import Garbled, LinkError, NoReply, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Json
-from reconciler.core.wire import PAGE, Found, Hello, Reply, Request
+from reconciler.core.wire import CODE_OPERATIONS, PAGE, Found, Hello, Reply, Request
 from reconciler.core.wire_json import error_from_json, hello_from_json, page_from_json
 from reconciler.links.base import Ruler
 
 READ_BYTES = 1 << 18
 MAX_LINE_BYTES = 1 << 26
-MUTATIONS = frozenset({"start", "revoke", "cancel", "ack", "forget", "worktree"})
+MUTATIONS = frozenset({"start", "revoke", "cancel", "ack", "forget"}) | CODE_OPERATIONS
 
 
 class Stream(Protocol):

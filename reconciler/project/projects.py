@@ -30,6 +30,7 @@ class Projects:
         self._session: Hello | None = None
         self._found: dict[Code, Brought] = {}
         self._look_at: dict[Code, float] = {}  # elapsed, as below: until then what was found is believed
+        self._doubted: dict[Code, float] = {}  # elapsed: when it was not as it had been found
         self._problems: dict[Code, Hold] = {}
         self._again_at: dict[Code, float] = {}  # elapsed: the wall clock may be set back meanwhile
 
@@ -45,10 +46,19 @@ class Projects:
             await self._bring(code)
         return bool(missing)
 
-    def path(self, code: Code) -> str | None:
+    def found(self, code: Code) -> Brought | None:
         """Where tasks run that are pinned to this; None: it is not known to be there."""
-        found = self._there().get(code)
-        return None if found is None else found.path
+        return self._there().get(code)
+
+    def doubt(self, code: Code | None) -> None:
+        """It is not as it was found: look at it again. What changes again and again is let be for a while."""
+        elapsed = self._clock.elapsed()
+        if code is None or self._there().pop(code, None) is None:
+            return
+        if elapsed - self._doubted.get(code, -AGAIN_S) < AGAIN_S:
+            message = f"the code of {code.pin[:12]} on {self._source.config.name} changes again and again"
+            self._hold(code, Hold(reason="ProjectDiffers", message=message))
+        self._doubted[code] = elapsed
 
     def problem(self, code: Code) -> Hold | None:
         """Why nothing that is pinned to this can start here; it is tried again soon after the hold's end.
@@ -64,6 +74,8 @@ class Projects:
         """Only this code is of interest."""
         for code in self._problems.keys() - pinned:
             del self._problems[code]
+        for code in self._doubted.keys() - pinned:
+            del self._doubted[code]
 
     def _there(self) -> dict[Code, Brought]:
         if self._source.state.hello is not self._session:
@@ -84,16 +96,19 @@ class Projects:
         except (Refused, Busy) as error:
             log.warning("code not brought", extra={"source": name, "commit": code.pin, "why": error.message})
             message = f"the code of {code.pin[:12]} cannot be brought to {name}: {error.message}"
-            found = Hold(reason="ProjectNotReady", message=message)
+            found = Hold(reason="ProjectNotReady", message=message + (f" ({error.hint})" if error.hint else ""))
         if isinstance(found, Hold):
-            again_s = AGAIN_S if found.until is None else max(0.0, found.until - self._clock.now())
-            self._problems[code] = replace(found, until=self._clock.now() + again_s)
-            self._again_at[code] = self._clock.elapsed() + again_s
+            self._hold(code, found)
             return
         crashpoint("project.brought")
         self._there()[code] = found
         self._look_at[code] = self._clock.elapsed() + (found.look_again_s or 0.0)
         self._problems.pop(code, None)
+
+    def _hold(self, code: Code, hold: Hold) -> None:
+        again_s = AGAIN_S if hold.until is None else max(0.0, hold.until - self._clock.now())
+        self._problems[code] = replace(hold, until=self._clock.now() + again_s)
+        self._again_at[code] = self._clock.elapsed() + again_s
 
     async def _ask(self, code: Code) -> Brought | Hold:
         way = self._ways.get(code.project)

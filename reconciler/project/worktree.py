@@ -11,9 +11,10 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Refused, RepositoryError
 from reconciler.core.model import Commit
 from reconciler.core.settings import ProjectConfig
+from reconciler.core.wire_code import LaidOut, worktree
 from reconciler.project.base import Brought
 from reconciler.repository import Stock
-from reconciler.source import Source, worktree
+from reconciler.source import Source
 
 
 class Worktree:
@@ -26,13 +27,19 @@ class Worktree:
 
     async def bring(self, source: Source, pin: Commit) -> Brought | Hold:
         """See `Way`."""
-        question = worktree(self._project.name, pin, str(self._stock.git_dir))
         try:
-            return Brought(path=await source.ask(question))
-        except Refused:
-            if not await self._restocked(pin):
+            laid_out = await self._lay_out(source, pin)
+        except Refused as error:
+            if error.reason == "WorktreeDiffers":
+                return Hold(reason="ProjectDiffers", message=f"{error.message} ({error.hint})")
+            if error.reason != "CommitMissing" or not await self._restocked(pin):
                 raise
-        return Brought(path=await source.ask(question))
+            laid_out = await self._lay_out(source, pin)
+        return Brought(path=laid_out.path, seal=laid_out.seal)
+
+    async def _lay_out(self, source: Source, pin: Commit) -> LaidOut:
+        project = self._project
+        return await source.ask(worktree(project.name, pin, project.link, str(self._stock.git_dir)))
 
     async def _restocked(self, pin: Commit) -> bool:
         """Whether our mirror has the commit, brought anew if need be: it may have been thrown away as damaged."""

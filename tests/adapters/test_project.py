@@ -12,7 +12,8 @@ from virtual_clock import VirtualClock
 from reconciler.core.errors import Busy
 from reconciler.core.model import Code, Commit
 from reconciler.core.settings import SELF
-from reconciler.project import AGAIN_S, Projects
+from reconciler.core.wire_code import LaidOut
+from reconciler.project import AGAIN_S, Brought, Projects
 
 CODE = Code(SELF, Commit("a" * 40))
 
@@ -30,7 +31,7 @@ class Source:
         self.failures -= 1
         if self.failures >= 0:
             raise Busy("Busy", "no room")
-        return "/projects/self"
+        return LaidOut(path="/projects/self", seal="/seal")
 
 
 async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
@@ -41,4 +42,4 @@ async def test_code_is_tried_again_in_time_though_the_clock_was_set_back():
     await clock.advance(AGAIN_S)
 
     await projects.bring(set())
-    assert "/projects/self" == projects.path(CODE)
+    assert Brought(path="/projects/self", seal="/seal") == projects.found(CODE)

@@ -11,9 +11,10 @@ from reconciler.core.errors import Fenced, Garbled, NoReply, NotSent, Refused
 from reconciler.core.model import Eid, HostIdentity, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Found, Hello, Reply, Request
+from reconciler.core.wire_code import LaidOut, worktree
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.source import Source, forget, next_delay, worktree
+from reconciler.source import Source, forget, next_delay
 
 EID = Eid("gaaaabcdefghijk")
 HELLO = Hello(
@@ -126,9 +127,9 @@ async def test_an_answer_is_read_by_the_question_s_own_reader():
     laptop, _ = source(ScriptedSession([Reply(body={"path": "/r/projects/p/c"}), Reply(body={})]))
     await laptop.connect()
 
-    assert await laptop.ask(worktree("p", "c", "/g")) == "/r/projects/p/c"
+    assert LaidOut(path="/r/projects/p/c", seal="") == await laptop.ask(worktree("p", "c", [], "/g"))
     with pytest.raises(Garbled):
-        await laptop.ask(worktree("p", "c", "/g"))
+        await laptop.ask(worktree("p", "c", [], "/g"))
     assert laptop.state.up
 
 

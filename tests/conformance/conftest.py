@@ -20,11 +20,12 @@ import pytest
 
 from reconciler.core.model import Eid, InstanceId
 from reconciler.core.wire import AttemptSpec, Found, Lock, StartOutcome
+from reconciler.core.wire_code import worktree
 from reconciler.dialects.base import Dialect
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.base import NEWCOMER, Link, Ruler, Session
 from reconciler.links.local import LocalLink
-from reconciler.source import acknowledge, forget, worktree
+from reconciler.source import acknowledge, forget
 from tests.fakes.ssh_lab import SshLab
 
 PATIENCE_S = 20.0
@@ -64,7 +65,7 @@ class Visit:
         await self.ask(forget(eids))
 
     async def worktree(self, project: str, commit, git_dir: str) -> str:
-        return await self.ask(worktree(project, commit, git_dir))
+        return (await self.ask(worktree(project, commit, (), git_dir))).path
 
     async def told(self, eid: Eid, matches: Callable[[Found], object]) -> Found:
         """The first push about this attempt that matches."""

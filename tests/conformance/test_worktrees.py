@@ -91,7 +91,7 @@ async def test_a_worktree_is_made_once_however_many_ask_at_once(site, project):
 
     assert set(paths) == {again}
     assert inode(again) == first
-    assert names(site.root / "projects" / "p") == [commit]
+    assert names(site.root / "projects" / "p") == [commit, "seals"]
 
 
 async def test_an_unknown_commit_is_refused_and_leaves_nothing(site, project):
@@ -101,7 +101,7 @@ async def test_an_unknown_commit_is_refused_and_leaves_nothing(site, project):
     with pytest.raises(Refused) as caught:
         await visit.worktree("p", Commit("0" * 40), str(git_dir))
 
-    assert caught.value.reason == "WorktreeFailed"
+    assert caught.value.reason == "CommitMissing"
     assert names(site.root / "projects" / "p") == []
 
 

@@ -76,7 +76,7 @@ def box() -> Box:
     made = Box()
     made.desk.Desk._fork = _fork
     made.side.start = _start_side
-    made.side.make_worktree = _make_worktree
+    made.worktree.lay_out = _lay_out
     made.side.empty_trash = _empty_trash
     return made
 
@@ -188,14 +188,14 @@ def _side(child: Proc, write_end: int, work: Callable[[], Any]) -> Generator[flo
     child.end(0)
 
 
-def _make_worktree(path: str, commit: str, git_dir: str) -> Any:
-    """Instead of side.make_worktree: a folder, put in place whole."""
+def _lay_out(plan: Any) -> Any:
+    """Instead of worktree.lay_out: a folder, put in place whole."""
     machine = calls.caller().machine
     trouble = machine.worktree_trouble()
     if trouble:
         raise box().shapes.Refusal(*trouble)
-    machine.files.make_folders(path)
-    return {"path": path}
+    machine.files.make_folders(plan.path)
+    return {"path": plan.path, "seal": ""}
 
 
 def _empty_trash(trash: str) -> Any:

@@ -224,6 +224,7 @@ class ClusterLink:
             root=root,
             clock=side.wall() + side.skews[home.host],
             owner=instance,
+            mark=side.root.mark,
         )
         session = ClusterSession(side, PROCESS.get(), agent, hello)
         side.opened(session)

@@ -51,6 +51,7 @@ class Root:
     owner: InstanceId | None = None
     epoch: int = 0
     ruler: str = ""
+    mark: str = ""  # of the daemon that submitted last
     folders: dict[Eid, Folder] = field(default_factory=dict)
     batches: dict[Eid, Batch] = field(default_factory=dict)
 

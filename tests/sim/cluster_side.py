@@ -104,11 +104,20 @@ class ClusterSide:
     def faults(self) -> Sequence[Fault]:
         return self.ill.faults()
 
+    def spare(self, spared: bool) -> None:
+        """See `FarSide`."""
+        self.trouble = Trouble() if spared else replace(self.usual)
+        if spared:
+            self._reach()
+
+    def _reach(self) -> None:
+        self.weather.down = self.weather.black_hole = False
+        self.weather.slow_s = 0.0
+
     def heal(self) -> None:
         self.healed = True
         self.trouble = Trouble()
-        self.weather.down = self.weather.black_hole = False
-        self.weather.slow_s = 0.0
+        self._reach()
         self.root.full, self.root.lag_s = False, 0.0
         self.site.habits.length_s = min(self.site.habits.length_s, 20.0)  # so that the end is not far
         for element in list(self.scheduler.living("me")) + list(self.scheduler.living("you")):

@@ -26,6 +26,7 @@ class FarSide(Protocol):
     dialect  what a daemon speaks to it; production code
     link     a new link for a daemon that runs on this host; its sessions behave as `LineSession` does
     faults   what may go wrong here; the world chooses among all faults of all far sides
+    spare    whether its faults pause, and it can be reached: a promise may need that for a while
     heal     the end of all faults: everything is up, reachable and quick again. Called once
     is_dead  whether certainly nothing of an attempt lives here, nor ever will: what a person may vouch for
     close    the end of the world: what still runs is dropped
@@ -38,6 +39,8 @@ class FarSide(Protocol):
     def link(self, host: Machine) -> Link: ...
 
     def faults(self) -> Sequence[Fault]: ...
+
+    def spare(self, spared: bool) -> None: ...
 
     def heal(self) -> None: ...
 

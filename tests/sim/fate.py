@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from reconciler import crashpoints
+from reconciler.sourceloop import SourceLoop
 from tests.sim.daemon import Daemon
 from tests.sim.disk import State, Trouble
 from tests.sim.farside import Fault
@@ -63,6 +64,7 @@ class Fate:
         self.world = world
         self.dice = dice = random.Random(world.dice.getrandbits(64))
         self.healed = False
+        self.unasked: set[str] = set()  # sources that a state which was copied has not asked so far what lies there
         self.lives = dice.choice(LONG_LIVES if world.scheduled else LIVES)
         self.at_point = dice.choice((0.0, 0.3, 0.6))  # of all kills, those at a crash point
         self.seconds_between_faults = dice.choice((NEVER, 200.0, 60.0, 20.0, 6.0))
@@ -87,16 +89,17 @@ class Fate:
             ("state-disk-broken", 1, self._break_disk),
             ("clock-jumps", 2, self._jump),
             ("second-daemon", 0.5, self._second_daemon),
+            ("backup", 1, self._back_up),
         ]
-        if len(self.world.far_sides) == 1:  # each source fences for itself alone
+        if not self.unasked:
             found.append(("taken-over", 1, self._take_over))
-            found.append(("backup", 1, self._back_up))
             found.append(("restored", 0.7, self._restore))
         return found
 
     def _all(self) -> list[Fault]:
         own = [*self.faults(), *self.world.operator.faults()]
-        return [*own, *(fault for side in self.world.far_sides.values() for fault in side.faults())]
+        sides = () if self.unasked else self.world.far_sides.values()
+        return [*own, *(fault for side in sides for fault in side.faults())]
 
     def _plan(self) -> None:
         if self.seconds_between_faults != NEVER:
@@ -246,7 +249,7 @@ class Fate:
             return False
         old.pause()
         self.usurped.append(old)
-        self.world.rule(self.world.state.copy(self.world.new_folder()))
+        self._rule_by_copy(self.world.state)
         self._in(self.dice.choice((1.0, 20.0, 400.0)) * self.dice.random(), old.wake)
         self._in(self.dice.choice((100.0, 1000.0)), old.kill)
         return True
@@ -263,7 +266,31 @@ class Fate:
             return False
         backup = self.dice.choice(self.backups)
         old = self.world.ruler
-        self.world.rule(backup.copy(self.world.new_folder()))
+        self._rule_by_copy(backup)
         if old is not None:
             old.kill()
         return True
+
+    def _rule_by_copy(self, state: State) -> None:
+        """Each source fences for itself alone, and tells what lies there when it is asked. A promise beyond one source
+        holds once each of them was: until then none may be out of reach."""
+        self.world.rule(state.copy(self.world.new_folder()))
+        if len(self.world.far_sides) > 1:
+            self.unasked = set(self.world.far_sides)
+            self._ask_all()
+
+    def _ask_all(self) -> None:
+        if self.healed:
+            return
+        daemon = self.world.ruler
+        if daemon is not None and daemon.alive and daemon.engine is not None:
+            self.unasked -= {loop.name for loop in daemon.engine._loops.values() if loop.ready or _is_foreign(loop)}
+        for side in self.world.far_sides.values():
+            side.spare(bool(self.unasked))
+        if self.unasked:
+            self.world.loop.kernel.call_later(0.2, self._ask_all)
+
+
+def _is_foreign(loop: SourceLoop) -> bool:
+    """Nothing of ours can lie there."""
+    return loop.problem is not None and loop.problem.reason == "ForeignRoot"

@@ -63,6 +63,7 @@ class ProcessSide:
         self.fragile = 0.0  # the chance that an agent or shim dies at a crash point, or in the middle of its calls
         self.restless = 0.0  # the chance that others run in the middle of its calls
         self.healed = False
+        self.spared = False
         self._adopt(machine)
 
     def _adopt(self, machine: Machine) -> None:
@@ -123,15 +124,25 @@ class ProcessSide:
             found.append(("wrong-host", 2, self._go_astray))
         return found
 
-    def heal(self) -> None:
-        self.healed = True
-        self.fragile = self.restless = 0.0
+    def spare(self, spared: bool) -> None:
+        """See `FarSide`."""
+        self.spared = spared
+        if spared:
+            self._reach()
+
+    def _reach(self) -> None:
+        """Whoever connects now finds it, and can look at all that lies there."""
         self.astray = False
         self.weather.down = self.weather.black_hole = False
         self.weather.slow_s = 0.0
+        self.machine.files.full = False
+        self.machine.unreadable.clear()
+
+    def heal(self) -> None:
+        self.healed = True
+        self.fragile = self.restless = 0.0
+        self._reach()
         machine = self.machine
-        machine.files.full = False
-        machine.unreadable.clear()
         machine.cannot_fork = lambda: False
         machine.worktree_trouble = lambda: None
         for each in self._machines():
@@ -191,7 +202,7 @@ class ProcessSide:
         return bool(chosen)
 
     def _at_crashpoint(self, name: str, proc: Proc) -> None:
-        if self.fragile and self.dice.random() < self.fragile:
+        if self.fragile and not self.spared and self.dice.random() < self.fragile:
             self.world.count_fault(f"{proc.kind}-killed-at-point")
             proc.end(KILL)
 
@@ -208,12 +219,14 @@ class ProcessSide:
             proc.stall_in = self.dice.randrange(CALLS)
 
     def _die(self, proc: Proc) -> None:
+        if self.spared:
+            return
         self.world.count_fault(f"{proc.kind}-killed-in-call")
         proc.end(KILL)
 
     def _stall(self, proc: Proc) -> None:
         """Stopped between two statements, as on a very busy machine; it goes on where it was."""
-        if not self.healed:
+        if not self.healed and not (self.spared and proc.kind == "agent"):
             self.world.count_fault(f"{proc.kind}-stalled")
             proc.pause()
             self.machine.later(self._a_while(), proc.wake)

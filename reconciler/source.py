@@ -21,8 +21,8 @@ from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Instant, Json
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request
-from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json
+from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request, Survey
+from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json, survey_from_json
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link, Ruler, Session
 
@@ -30,18 +30,29 @@ T = TypeVar("T")
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
+SURVEY_TIMEOUT_S = 60.0
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Whether the source answers; `reason` and `message` say why not. `hello` is the newest one, even while down."""
+    """Whether the source answers; `reason`, `message` and `advice` say why not.
+
+    hello, probe, survey   the newest ones, even while down
+    latency_s              of the newest probe: from the question to its answer
+    clock_skew_s           how far its clock is ahead of ours, as far as latency lets that be told
+    """
 
     up: bool
     reason: str
     message: str
     hello: Hello | None
     since: Instant
+    advice: str = ""
+    probe: Probe | None = None
+    survey: Survey | None = None
+    latency_s: float | None = None
+    clock_skew_s: float | None = None
 
 
 class Source:
@@ -94,8 +105,35 @@ class Source:
             raise
         self._session = session
         self._ruler = replace(self._ruler, after=session.hello.epoch)
-        self._state = SourceState(up=True, reason="Connected", message="", hello=session.hello, since=self._clock.now())
+        self._state = replace(
+            self._state,
+            up=True,
+            reason="Connected",
+            message="",
+            advice="",
+            hello=session.hello,
+            since=self._clock.now(),
+        )
         return session.hello
+
+    async def look(self) -> Probe:
+        """Ask for a sign of life, and remember what it tells. Raises as `ask`."""
+        began, asked_at = self._clock.elapsed(), self._clock.now()
+        seen = await self.ask(probe())
+        latency_s = self._clock.elapsed() - began
+        skew_s = seen.clock - (asked_at + latency_s / 2)
+        self._state = replace(self._state, probe=seen, latency_s=latency_s, clock_skew_s=skew_s)
+        if self._state.survey is None and self.config.host is not None:
+            await self._look_round()
+        return seen
+
+    async def _look_round(self) -> None:
+        """Find out once what the machine has. Raises as `ask`; what is not understood is not told."""
+        try:
+            self._state = replace(self._state, survey=await self.ask(survey()))
+        except ReconcilerError as error:
+            if isinstance(error, LinkError | Fenced):
+                raise
 
     async def ask(self, exchange: Exchange[T]) -> T:
         """The parsed answer. Raises what `Session.ask` raises, and Garbled when the answer is not understood."""
@@ -126,8 +164,10 @@ class Source:
             await session.aclose()
 
     def _down(self, error: ReconcilerError) -> None:
-        hello, since = self._state.hello, self._state.since if not self._state.up else self._clock.now()
-        self._state = SourceState(up=False, reason=error.reason, message=error.message, hello=hello, since=since)
+        since = self._state.since if not self._state.up else self._clock.now()
+        self._state = replace(
+            self._state, up=False, reason=error.reason, message=error.message, advice=error.hint, since=since
+        )
 
 
 def next_delay(failures: int) -> float:
@@ -166,6 +206,12 @@ def probe() -> Exchange[Probe]:
     return Exchange(
         request=Request(op="probe", body={}, timeout_s=10.0), parse=lambda reply: probe_from_json(reply.body)
     )
+
+
+def survey() -> Exchange[Survey]:
+    """What the source's machine has."""
+    request = Request(op="survey", body={}, timeout_s=SURVEY_TIMEOUT_S)
+    return Exchange(request=request, parse=lambda reply: survey_from_json(reply.body))
 
 
 def _nothing(reply: Reply) -> None:

@@ -27,7 +27,7 @@ from reconciler.core.wire import PAGE, Found
 from reconciler.crashpoints import crashpoint
 from reconciler.observe import Observation, observe
 from reconciler.project import Projects
-from reconciler.source import Source, acknowledge, next_delay, probe
+from reconciler.source import Source, acknowledge, next_delay
 from reconciler.store import Store
 
 log = logging.getLogger("reconciler.source")
@@ -292,8 +292,9 @@ class SourceLoop:
         could not read, is found in the end. Where there is a scheduler, all of them are polled anyway.
         """
         while True:
+            await self.source.look()
+            self._changed(frozenset())
             await self._clock.sleep(PROBE_EVERY_S)
-            await self.source.ask(probe())
             if self.source.dialect.limits.scheduled:
                 continue
             if not self._audited:

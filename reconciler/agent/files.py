@@ -12,7 +12,7 @@ import stat
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
-from . import shapes
+from . import machine, shapes
 from .place import Place
 from .shapes import Json, Object, Refusal
 
@@ -34,6 +34,8 @@ def work(place: Place, body: Object) -> Callable[[], Object]:
     """What a side process has to do for a request. Raises Refusal."""
     if body.get("op") == "outputs":
         return functools.partial(outputs, place, shapes.eids_of(body), shapes.whole(body, "limit"))
+    if body.get("op") == "survey":
+        return machine.survey
     eid, name = shapes.eid_of(body.get("eid")), shapes.text(body, "name")
     if name not in FILES:
         raise Refusal("BadRequest", "not a file of an attempt: %.80r" % name)

@@ -69,7 +69,6 @@ class Agent:
             "cancel": self._cancel,
             "ack": self._acknowledge,
             "forget": self._forget,
-            "probe": self._probe,
         }
 
     def run(self) -> None:
@@ -206,7 +205,9 @@ class Agent:
             return self._hello(body)
         if op == "census":
             return self._census(body)
-        if op in ("outputs", "read"):
+        if op == "probe":
+            return system.probe(self._place().path)
+        if op in ("outputs", "read", "survey"):
             return self._read(body, files.work)
         if op in folders.OPERATIONS:
             return self._read(body, folders.work)
@@ -292,9 +293,6 @@ class Agent:
         if desk.forget(shapes.eids_of(body)):
             self._empty_trash(desk)
         return {}
-
-    def _probe(self, desk: Desk, _body: Object) -> Object:
-        return system.probe(desk.root.path)
 
     # ------------------------------------------------------------------------------------------ side work
 

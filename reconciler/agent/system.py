@@ -131,6 +131,8 @@ def _mount(line: str, path: str) -> Tuple[int, str]:
 def probe(root: str) -> Object:
     """The machine's own view of its load and room."""
     memory = _meminfo()
+    while not os.path.isdir(root) and root != os.path.dirname(root):  # a visitor's root need not be there
+        root = os.path.dirname(root)
     disk = os.statvfs(root)
     return {
         "cpus": len(os.sched_getaffinity(0)),

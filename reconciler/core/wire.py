@@ -27,6 +27,7 @@ Operations:
                                                    many as fit into an answer; of each file at most `limit` bytes
     read      {eid, name, offset, length}        → Piece; of a file of one attempt
     probe     {}                                 → Probe
+    survey    {}                                 → Survey; takes its time
     census    {after}                            → Census; all that is left of attempts, a page at a time
 
 An empty `instance` is a visitor's: its hello wins nothing and makes nothing, its `owner` is whose root it is ("" for
@@ -236,6 +237,14 @@ class Probe:
     memory_free_mib: int
     disk_free_mib: int
     clock: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What the source's machine has: graphics processors by name, and which of the programs that we know of."""
+
+    gpus: tuple[str, ...]
+    programs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from reconciler.core.wire import (
     Probe,
     Remains,
     SpecRemains,
+    Survey,
 )
 
 # agent errors that a repeat cannot mend
@@ -123,6 +124,12 @@ def probe_from_json(value: Json) -> Probe:
         disk_free_mib=_integer(probe, "disk_free_mib"),
         clock=_number(probe, "clock"),
     )
+
+
+def survey_from_json(value: Json) -> Survey:
+    """What the source's machine has."""
+    survey = _object(value, "a survey")
+    return Survey(gpus=_texts(survey, "gpus"), programs=_texts(survey, "programs"))
 
 
 def found_from_json(eid: Eid, value: Json) -> Found:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import ReconcilerError
-from reconciler.source import outputs, read
+from reconciler.source import outputs, probe, read, survey
 
 MIB = 1 << 20
 
@@ -134,3 +134,14 @@ async def test_a_visitor_reads_what_runs_and_makes_nothing(site) -> None:
     assert b"one\n" == piece.data
     assert epochs == os.listdir(site.root / "epoch")
     await visit.cancel(spec.eid)
+
+
+async def test_a_visitor_asks_how_a_machine_is_though_there_is_no_root_so_far(site) -> None:
+    visitor = await site.open(instance="", slots=0)
+
+    seen, has = await visitor.ask(probe()), await visitor.ask(survey())
+
+    assert seen.cpus > 0
+    assert seen.disk_free_mib > 0
+    assert "git" in has.programs
+    assert not site.root.exists()

@@ -288,8 +288,7 @@ class SourceLoop:
     async def _probe(self) -> None:
         """Ask for a sign of life now and then: a session that hangs must not look healthy.
 
-        A few open attempts are looked at as well, one after the other in turn: whatever the agent has overlooked, or
-        could not read, is found in the end. Where there is a scheduler, all of them are polled anyway.
+        A few open attempts are looked at as well, in turn, for what the agent has overlooked. A scheduler's are polled.
         """
         while True:
             await self.source.look()

@@ -15,6 +15,7 @@ from pathlib import Path
 from reconciler import triggers
 from reconciler.clock import Clock, SystemClock
 from reconciler.core.errors import StoreError
+from reconciler.core.model import ProjectName
 from reconciler.core.settings import Config
 from reconciler.crashpoints import arm_from_environment
 from reconciler.dialects.process import ProcessDialect
@@ -23,7 +24,8 @@ from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.links.choice import link_to
 from reconciler.locks import StateLock
 from reconciler.rebuild import refuse_lost
-from reconciler.repository import MIRRORS, Repository, git_codebases
+from reconciler.repository import MIRRORS, Codebase, Repository, git_codebases
+from reconciler.snapshots import tree_codebases
 from reconciler.store import Store
 from reconciler.store.whole import look_over
 from reconciler.telemetry import LogFormat, configure_logging
@@ -70,14 +72,15 @@ class _Daemon:
         self._config = config
         self._clock = clock
         self._repository = Repository(config.repository, Path(config.state_dir) / "repository.git", clock=clock)
-        self._codebases = git_codebases(config, MIRRORS, clock)
+        mirrors, snapshots = git_codebases(config, MIRRORS, clock), tree_codebases(config, MIRRORS, clock)
+        self._codebases: dict[ProjectName, Codebase] = {**mirrors, **snapshots}
         world = World(
             clock=clock,
             dice=random.Random(),  # noqa: S311 - jitter and names, not secrets
             repository=self._repository,
             dialect=lambda source: ProcessDialect(),
             codebases=self._codebases,
-            stocks=self._codebases,
+            stocks={**mirrors, **{name: each.stock for name, each in snapshots.items()}},
             link=link_to,
         )
         self._engine = Engine(config, store, world)

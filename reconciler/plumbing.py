@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 from reconciler.core.errors import Refused, RepositoryError
 from reconciler.core.model import Commit
+from reconciler.core.trees import State
 
 TIMEOUT_S = 120.0
 PATCH_BYTES = 64 << 20
 
+_FIRST_OF_ALL = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
 _MODES = {"-": "100644", "x": "100755", "l": "120000"}
 _OPTIONS = (
     "core.hooksPath=/dev/null",
@@ -80,6 +82,49 @@ async def patch_between(before: Sequence[Content], after: Sequence[Content]) -> 
         git = _Git(folder, {"GIT_CEILING_DIRECTORIES": temporary})
         words = ("--binary", "--no-ext-diff", "--no-textconv", "--src-prefix=", "--dst-prefix=")
         return await git.run("diff", "--no-index", *words, "a", "b", codes=(0, 1))
+
+
+async def snapshot(git_dir: Path, folder: Path, files: Mapping[str, State]) -> Commit:
+    """The files as a commit of a bare repository of ours, made if need be; equal files are always the same commit.
+
+    Raises RepositoryError; OSError when a file has gone meanwhile.
+    """
+    if _is_new(git_dir):
+        await _Git(git_dir, {}).text("init", "--quiet", "--bare", "--initial-branch=main", ".")
+    plain = [name for name, state in files.items() if state.kind != "l"]
+    with tempfile.TemporaryDirectory(prefix="reconciler-") as temporary:
+        environment = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": f"{temporary}/index", **_FIRST_OF_ALL}
+        git = _Git(git_dir, environment)
+        paths = "".join(f"{folder}/{name}\n" for name in plain).encode("utf-8", "surrogateescape")
+        words = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+        blobs = dict(zip(plain, (await git.text(*words, stdin=paths)).split(), strict=True))
+        for name in files.keys() - blobs.keys():
+            target = os.fsencode((folder / name).readlink())
+            blobs[name] = await git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=target)
+        lines = "".join(f"{_MODES[state.kind]} {blobs[name]}\t{name}\0" for name, state in files.items())
+        await git.text("update-index", "-z", "--index-info", stdin=lines.encode("utf-8", "surrogateescape"))
+        return Commit(await git.text("commit-tree", await git.text("write-tree"), "-m", "A folder without git"))
+
+
+def _is_new(git_dir: Path) -> bool:
+    """Whether there is no repository so far; its folder is there then."""
+    git_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return not (git_dir / "HEAD").exists()
+
+
+async def name_commit(git_dir: Path, name: str, commit: Commit | None) -> None:
+    """Give a commit of a bare repository a branch; None takes the branch away."""
+    words = ("-d", f"refs/heads/{name}") if commit is None else (f"refs/heads/{name}", commit)
+    await _Git(git_dir, {"GIT_DIR": str(git_dir)}).text("update-ref", *words)
+
+
+async def branches(git_dir: Path) -> Mapping[str, Commit]:
+    """The branches of a bare repository; none while there is no repository."""
+    if not (git_dir / "HEAD").exists():
+        return {}
+    words = ("for-each-ref", "--format=%(refname:strip=2) %(objectname)", "refs/heads")
+    lines = (await _Git(git_dir, {"GIT_DIR": str(git_dir)}).text(*words)).splitlines()
+    return {line.split(" ")[0]: Commit(line.split(" ")[1]) for line in lines}
 
 
 async def _tree(git: _Git, base: Commit, contents: Sequence[Content]) -> str:

@@ -16,10 +16,11 @@ from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor, T
 from reconciler.core import identity
 from reconciler.core.diff import Verb
 from reconciler.core.errors import ReconcilerError, RepositoryError, StoreError, UsageError
-from reconciler.core.model import Commit, SweepName
+from reconciler.core.model import Commit, ProjectName, SweepName
 from reconciler.core.parameters import expand
 from reconciler.core.settings import Config
-from reconciler.repository import PLANNED, Head, Repository, WorkingTree, git_codebases
+from reconciler.repository import PLANNED, Codebase, Head, Repository, WorkingTree, git_codebases
+from reconciler.snapshots import tree_codebases
 from reconciler.store import DiffSummary, Reader
 
 PATIENCE_S = 300.0  # for projects: somebody waits for the answer
@@ -92,7 +93,8 @@ def _checkout(config: Config) -> Path:
 
 async def _plan(config: Config, reader: Reader | None, working_tree: Path | None, clock: Clock) -> Plan:
     mirror = Repository(config.repository, Path(config.state_dir) / "plan.git", clock=clock)
-    codebases = git_codebases(config, PLANNED, clock)
+    mirrors, snapshots = git_codebases(config, PLANNED, clock), tree_codebases(config, PLANNED, clock)
+    codebases: dict[ProjectName, Codebase] = {**mirrors, **snapshots}
     pins = Pins(mirror, codebases, patience_s=PATIENCE_S)
     try:
         return await _plan_with(mirror, pins, config, reader, working_tree, clock)

@@ -28,6 +28,13 @@ Operations:
     read      {eid, name, offset, length}        → Piece; of a file of one attempt
     probe     {}                                 → Probe
     survey    {}                                 → Survey; takes its time
+    submit    {batch, name, attempts, command, rejects, mark} → {"outcomes", "ran", "already", "rejected"}; lays down
+                                                   what the jobs need, wins the submission, and runs the command
+    listing   {eids, listing, row, histories}    → {"listing", "found", "histories", "batches"}; what a scheduler lists,
+                                                   then what lies there, then what else it says of those that are gone
+    withdraw  {eids, listing, ends, running}     → {"outcomes"}; wins the claims, and takes those from the queue that it
+                                                   lists; `running`: what has started is told to end, too
+    run       {commands}                         → {"ran": {key: Ran}}; programs that only look
     census    {after}                            → Census; all that is left of attempts, a page at a time
 
 An empty `instance` is a visitor's: its hello wins nothing and makes nothing, its `owner` is whose root it is ("" for

@@ -243,6 +243,7 @@ def _claim(claim: Mapping[str, Json]) -> Claim:
         nonce=_text(claim, "nonce") if "nonce" in claim else "",
         digest=_text(claim, "digest") if "digest" in claim else "",
         job=_text(claim, "job") if "job" in claim else "",
+        restarts=_integer(claim, "restarts") if "restarts" in claim else 0,
         pid=_integer(claim, "pid") if "pid" in claim else 0,
         gpus=tuple(_whole(index) for index in _list(gpus, "gpus")),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.fakes.processes import MARK
+from tests.soak.farside import FarGround
 from tests.soak.figures import Figures, Telling, figures_of, show
 from tests.soak.ground import Ground
 from tests.soak.ordeal import Ordeal, Plan
@@ -34,7 +35,7 @@ def main() -> int:
     )
     folder = Path(tempfile.mkdtemp(prefix="rc-", dir=arguments.folder))
     console = Console(stderr=True)
-    figures = soak(folder, plan, console)
+    figures = soak(folder, plan, console, FarGround if arguments.ssh else Ground)
     show(console, figures)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures.json(), indent=2) + "\n")
@@ -56,21 +57,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pause", default="0.2:5", help="seconds that a daemon lives: least and most, log-uniform")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--hurt", action="store_true", help="kill agents and shims, too")
+    parser.add_argument("--ssh", action="store_true", help="two machines more, over SSH, that are cut off and stopped")
     parser.add_argument("--folder", type=Path, help="where all files go: a local disk")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args()
 
 
-def soak(folder: Path, plan: Plan, console: Console) -> Figures:
+def soak(folder: Path, plan: Plan, console: Console, kind: type[Ground] = Ground) -> Figures:
     """Nothing of it runs when it returns."""
     os.environ[MARK] = str(folder)
-    ground = Ground(folder, slots=plan.slots, seed=plan.seed)
+    ground = kind(folder, slots=plan.slots, seed=plan.seed)
     try:
         with Telling(console, plan.tasks) as telling:
             ordeal = Ordeal(ground, plan, telling.tell)
             ordeal.run()
         return figures_of(ordeal)
     finally:
+        ground.close()
         ground.processes.close()
 
 

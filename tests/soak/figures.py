@@ -27,6 +27,8 @@ class Figures:
                    because their value had left the manifest, or hurt
     doubled, overlapped, lost, faults    how many tasks, or other things: none when the promise was kept
     violations     a sentence for each of them
+    cuts, outages  connections to other machines that were killed, machines that were stopped for a while; collected:
+                   tasks whose files came from there, byte by byte
     steady         restarts whose daemon lived until it was steady; the seconds that took it, median and longest
     """
 
@@ -37,6 +39,9 @@ class Figures:
     restarts: int
     agents_killed: int
     shims_killed: int
+    cuts: int
+    outages: int
+    collected: int
     edits: int
     removed: int
     runs: int
@@ -70,8 +75,11 @@ def figures_of(ordeal: Ordeal) -> Figures:
         commit=commit(),
         kills=ordeal.kills,
         restarts=ordeal.starts - 1,
-        agents_killed=ordeal.agents,
+        agents_killed=ordeal.ground.agents,
         shims_killed=ordeal.shims,
+        cuts=ordeal.ground.cuts,
+        outages=ordeal.ground.outages,
+        collected=ordeal.ground.collected,
         edits=ordeal.edits,
         removed=ordeal.removed,
         runs=runs,

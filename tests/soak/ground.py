@@ -11,7 +11,7 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reconciler.core.errors import StoreError
@@ -24,7 +24,6 @@ from tests.soak.oracle import script
 SWEEP = "soak"
 SOURCE = SourceName("local")
 ASK_S = 2.0
-LENGTHS_S = ((0.4, 0.0), (0.8, 0.5), (1.0, 3.0))  # up to this share of the tasks, at most so long
 MANIFEST = """\
 apiVersion: reconciler/v1alpha1
 kind: Sweep
@@ -39,16 +38,21 @@ spec:
 class Ground:
     """One world; all that it starts bears its mark."""
 
+    LENGTHS_S = ((0.4, 0.0), (0.8, 0.5), (1.0, 3.0))  # up to this share of the tasks, at most so long
+    MORE = ""  # what each task does besides
+
     def __init__(self, folder: Path, *, slots: int, seed: int) -> None:
         self.folder = folder
         self.root = folder / "root"
         self.log = folder / "tasks.log"
         self.world = World(folder, slots=slots)
         self.processes = Processes(folder)
+        self.agents = 0  # killed
+        self.cuts = self.outages = self.collected = 0  # of other machines
         self._seed = seed
         locks = folder / "locks"
         locks.mkdir()
-        self.manifest = MANIFEST.format(name=SWEEP, script=json.dumps(script(self.log, locks)))
+        self.manifest = MANIFEST.format(name=SWEEP, script=json.dumps(script(self.log, locks, self.MORE)))
         config = self.world.config.read_text().replace(f"slots: {slots}}}", f"slots: {slots}, root: {self.root}}}")
         self.world.config.write_text(config)
 
@@ -64,8 +68,32 @@ class Ground:
         """How long the task of a value sleeps: always the same, because it is one of its parameters."""
         dice = random.Random(f"{self._seed} {value}")
         share = dice.random()
-        longest = next(longest for most, longest in LENGTHS_S if share <= most)
+        longest = next(longest for most, longest in self.LENGTHS_S if share <= most)
         return dice.uniform(0.01, longest) if longest else 0.0
+
+    # -- other machines, where there are some: see `farside`
+
+    def roots(self) -> list[Path]:
+        """Of all sources."""
+        return [self.root]
+
+    def attacks(self, dice: random.Random, life_s: float) -> list[tuple[float, Callable[[], None]]]:
+        """What else happens during one life of a daemon, and when."""
+        return []
+
+    def restore(self) -> None:
+        """Nothing is away any more."""
+
+    def settled(self) -> bool:
+        """Whether nothing more is to come here."""
+        return True
+
+    def faults(self) -> list[str]:
+        """What else is wrong, in sentences, when it is over."""
+        return []
+
+    def close(self) -> None:
+        """Whatever has served the sources goes."""
 
     # -- the daemon
 
@@ -81,24 +109,21 @@ class Ground:
         daemon = self.world._daemon
         return None if daemon is None else daemon.poll()
 
-    def epochs(self) -> list[int]:
-        folder = self.root / "epoch"
-        return [int(name) for name in os.listdir(folder) if name.isdigit()] if folder.exists() else []
-
-    def newest_epoch(self) -> int:
+    def newest_epoch(self, root: Path | None = None) -> int:
         """The number of the agent that rules; 0 before the first."""
-        return max(self.epochs(), default=0)
+        folder = (root or self.root) / "epoch"
+        return max((int(name) for name in os.listdir(folder) if name.isdigit()), default=0) if folder.exists() else 0
 
     # -- who else can be hurt
 
-    def kill_agent(self) -> bool:
-        """The agent that rules; False when there is none."""
+    def kill_agent(self, dice: random.Random) -> None:
+        """An agent that rules, if there is one."""
+        root = dice.choice(self.roots())
         with contextlib.suppress(OSError, ValueError):
-            pid = int(json.loads((self.root / "epoch" / str(self.newest_epoch())).read_text())["pid"])
+            pid = int(json.loads((root / "epoch" / str(self.newest_epoch(root))).read_text())["pid"])
             if any(pid == each for each, _ in self.processes.all()):
                 os.kill(pid, signal.SIGKILL)
-                return True
-        return False
+                self.agents += 1
 
     def kill_shim(self, dice: random.Random) -> int | None:
         """One that has an attempt in hand; returns the value of its task. Stopped first, to be certain whose it is."""
@@ -109,8 +134,9 @@ class Ground:
         with contextlib.suppress(OSError, ValueError):
             os.kill(pid, signal.SIGSTOP)
             eid = name_of(pid)
-            spec = self.root / "attempts" / eid[-2:] / eid / "spec.json"
-            value = int(json.loads(spec.read_text())["parameters"]["n"]) if spec.exists() else None
+            specs = [root / "attempts" / eid[-2:] / eid / "spec.json" for root in self.roots()]
+            spec = next((path for path in specs if path.exists()), None)
+            value = None if spec is None else int(json.loads(spec.read_text())["parameters"]["n"])
             os.kill(pid, signal.SIGKILL)
             return value
         return None

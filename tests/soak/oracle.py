@@ -15,13 +15,16 @@ from pathlib import Path
 
 SCRIPT = (
     'me="$1 $RECONCILER_ATTEMPT"; exec 9>>{locks}/$1; flock -n 9 || echo "overlap $me" >>{log}; '
-    'echo "start $me" >>{log}; [ $2 = 0 ] || sleep $2; echo "end $me" >>{log}'
+    'echo "start $me" >>{log}; {more}[ $2 = 0 ] || sleep $2; echo "end $me" >>{log}'
 )
 
 
-def script(log: Path, locks: Path) -> str:
-    """A shell's text; its arguments are the task's value, and for how many seconds it sleeps."""
-    return SCRIPT.format(log=log, locks=locks)
+def script(log: Path, locks: Path, more: str = "") -> str:
+    """A shell's text; its arguments are the task's value, and for how many seconds it sleeps.
+
+    more: what else it does, with a semicolon at its end.
+    """
+    return SCRIPT.format(log=log, locks=locks, more=more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

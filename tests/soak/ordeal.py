@@ -50,7 +50,7 @@ class Ordeal:
         self.ground = ground
         self.plan = plan
         self.log = Log(ground.log)
-        self.kills = self.starts = self.edits = self.agents = self.shims = 0
+        self.kills = self.starts = self.edits = self.shims = 0
         self.steady_s: list[float] = []
         self.removals: Counter[int] = Counter()  # how often each value was taken out before its end
         self.removed = 0
@@ -98,10 +98,13 @@ class Ordeal:
         low, high = (math.log(bound) for bound in self.plan.pause_s)
         life_s = math.exp(self._dice.uniform(low, high))
         edit = self._dice.random() < EDIT_SHARE or len(self._present) + len(self._away) < self._due()
-        attacks = [(self._dice.uniform(0, life_s), self._edit)] if edit else []
+        attacks = self.ground.attacks(self._dice, life_s)
+        if edit:
+            attacks.append((self._dice.uniform(0, life_s), self._edit))
         if self.plan.hurt and self._dice.random() < HURT_SHARE:
             attacks.append((self._dice.uniform(0, life_s), self._hurt_somebody))
-        began, start = time.monotonic(), self._start()
+        start = self._start()
+        began = time.monotonic()
         for at, attack in [*sorted(attacks, key=lambda pair: pair[0]), (life_s, self._kill)]:
             self._watch(start, began + at)
             attack()
@@ -157,7 +160,7 @@ class Ordeal:
 
     def _hurt_somebody(self) -> None:
         if self._dice.random() < 0.5:
-            self.agents += self.ground.kill_agent()
+            self.ground.kill_agent(self._dice)
             return
         value = self.ground.kill_shim(self._dice)
         if value is not None:
@@ -169,18 +172,20 @@ class Ordeal:
     def _calm(self) -> None:
         """No more attacks: everything comes to its end, and the daemon is asked to stop."""
         self._present, self._away = set(range(self.plan.tasks)), set()
+        self.ground.restore()
         self.ground.push(self._present)
         start = self._start()
         while not (start.steady_s is not None and self._settled()) and not self.faults:
             self._watch(start, time.monotonic() + 0.2)
         if self.ground.died() is None and (code := self.ground.world.stop()) != 0:
             self.faults.append(f"the daemon was asked to stop, and ended with exit code {code}")
+        self.ground.close()
         self._wait_for_the_last()
         self.log.read()
 
     def _settled(self) -> bool:
         told = self.ground.world.counts(SWEEP)
-        return told.get("desired") == told.get("succeeded") == self.plan.tasks
+        return told.get("desired") == told.get("succeeded") == self.plan.tasks and self.ground.settled()
 
     def _wait_for_the_last(self) -> None:
         end = time.monotonic() + GONE_S
@@ -196,4 +201,4 @@ class Ordeal:
         told = self.ground.world.counts(SWEEP)
         wrong = [f"{n} tasks are {phase}" for phase, n in told.items() if n and phase not in ("desired", "succeeded")]
         left = [f"still running: {process}" for process in self.ground.processes.left()]
-        return [*self.faults, *wrong, *left, *faults(self.ground.world.state)]
+        return [*self.faults, *wrong, *left, *self.ground.faults(), *faults(self.ground.world.state)]

@@ -136,6 +136,7 @@ class Agent(Process):
         try:
             answer = await done
         except Rejected as error:
+            self.side.told -= set(batch.eids)
             await self._step()
             batch.claimed = False  # certainly not taken: the same may be tried again
             await self._step()
@@ -196,6 +197,7 @@ class Agent(Process):
         """All jobs of the account, by the attempts whose tags they carry; a running one before its copies."""
         await asyncio.sleep(self.side.command_s())
         trouble, chance = self.side.trouble, self.side.dice.random
+        self.side.world.happened["listings"] += 1
         try:
             listed = self.side.scheduler.listed("me")
         except Down:

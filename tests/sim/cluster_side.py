@@ -91,6 +91,7 @@ class ClusterSide:
         )
         self.sessions: list[ClusterSession] = []
         self.ill = ClusterFaults(self)
+        self.told: set[Eid] = set()
         self.healed = False
 
     # -- what the world asks for
@@ -174,6 +175,8 @@ class ClusterSide:
         walls = [spec.walltime_s for spec in specs]
         walltime_s = None if None in walls else float(max(wall for wall in walls if wall is not None))
 
+        self._tell(batch.eids)
+
         def submit() -> int:
             self.world.happened["submissions"] += 1
             return self.scheduler.submit(self.job_name(beid), len(batch.eids), walltime_s, self.script(batch.eids))
@@ -188,6 +191,13 @@ class ClusterSide:
                 self.dice.choice((1.0, 30.0, 120.0, 120.0, 400.0)) * self.dice.random(), lambda: _answer(late, submit)
             )
         self.later(self.dice.choice((2.0, 10.0)), lambda: _answer(done, lambda: None))
+
+    def _tell(self, eids: Sequence[Eid]) -> None:
+        """It is told of an attempt once, unless it has certainly refused it, or the state that knew is lost."""
+        again = self.told & set(eids)
+        if again and not self.world.fate.copied:
+            self.world.oracle.violated("I1", f"the scheduler is told once more of {sorted(again)}")
+        self.told |= set(eids)
 
     def script(self, eids: tuple[Eid, ...]) -> Callable[[Start, Callable[[int], None]], Shim]:
         """What the elements of an array run."""

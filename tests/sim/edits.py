@@ -61,6 +61,16 @@ class Edits:
         """Of the server."""
         return [("git-down", 2, self._go_down), ("git-slow", 1, self._slow)]
 
+    def calm(self) -> None:
+        """Nobody pushes by himself, and the server answers."""
+        self.healed = True
+        self.server.flaky = 0.0
+
+    def push(self, *sweeps: Sweep) -> None:
+        """Somebody pushes just these."""
+        self._push(Tree({f"sweeps.d/{sweep.name}.json": _file(sweep) for sweep in sweeps}))
+        self.world.nudge()
+
     def heal(self) -> Tree:
         """The server answers, and the last commit of all asks for what can be done. Returns its tree."""
         self.healed = True

@@ -72,6 +72,9 @@ class Fate:
         self.backups: list[State] = []
         self.usurped: list[Daemon] = []
         self.home_down = False
+        self.copied = False  # some state knows less than was known
+        self.quiet = False
+        self.dies_at = ""  # the next daemon that passes this crash point dies there
         world.loop.mourners.append(self._mourn)
         world.loop.after_step = self._after_step
         crashpoints.arm(self._at_point)
@@ -106,7 +109,7 @@ class Fate:
             self.world.loop.kernel.call_later(self.dice.expovariate(1 / self.seconds_between_faults), self._strike)
 
     def _strike(self) -> None:
-        if self.healed:
+        if self.healed or self.quiet:
             return
         for _ in range(self.dice.choice((1, 1, 1, 1, 1, 1, 5))):  # now and then all at once
             faults = [(name, weight * self.weights.get(name, 1.0), call) for name, weight, call in self._all()]
@@ -115,6 +118,11 @@ class Fate:
                 if call() is not False:
                     self.world.count_fault(name)
         self._plan()
+
+    def calm(self) -> None:
+        """Nothing happens by itself, and nobody dies but at `dies_at`."""
+        self.quiet = True
+        self.lives = LIVES[0]
 
     def heal(self) -> None:
         """No more of it. Of several rulers only the newest goes on."""
@@ -160,9 +168,10 @@ class Fate:
             return
         if not daemon.alive:
             raise Killed
-        if daemon.crash_in > 0:
+        if daemon.crash_in > 0 or name == self.dies_at:
             daemon.crash_in -= 1
-            if daemon.crash_in == 0:
+            if daemon.crash_in == 0 or name == self.dies_at:
+                self.dies_at = ""
                 self.world.count_fault("daemon-killed-at-point")
                 self.world.oracle.trace("crash", name)
                 daemon.kill()
@@ -274,6 +283,7 @@ class Fate:
     def _rule_by_copy(self, state: State) -> None:
         """Each source fences for itself alone, and tells what lies there when it is asked. A promise beyond one source
         holds once each of them was: until then none may be out of reach."""
+        self.copied = True
         self.world.rule(state.copy(self.world.new_folder()))
         if len(self.world.far_sides) > 1:
             self.unasked = set(self.world.far_sides)

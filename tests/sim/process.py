@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 HOME = "/home/me"
+NEVER = float("inf")
 SHORT_S = (0.5, 3.0, 20.0, 90.0)  # how long what ends by itself may last
 CALLS = 120  # about as many calls a shim makes
 
@@ -155,6 +156,11 @@ class ProcessSide:
     def close(self) -> None:
         for machine in self._machines():
             machine.crash(power=False)
+
+    def claimed_at(self, eid: str) -> float:
+        """When its claim was written, which is when it began, though its shim may have stood still since."""
+        claim = self.machine.files.find(f"{self.config.root}/attempts/{eid[-2:]}/{eid}/claim")
+        return NEVER if claim is None else claim.changed
 
     def is_dead(self, eid: str) -> bool:
         """See `FarSide`: it has started once, or its claim is taken, and no process of it is left."""

@@ -7,7 +7,7 @@ import logging
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +41,13 @@ PRUNE_MAX = 5
 class World:
     """Everything there is."""
 
-    def __init__(self, seed: int, *, verbose: bool = False, kinds: str = "") -> None:
-        """kinds: which sources there are, from "process slurm pbs"; "": the seed draws them."""
+    def __init__(
+        self, seed: int, *, verbose: bool = False, kinds: str = "", arrange: Callable[[World], None] | None = None
+    ) -> None:
+        """kinds: which sources there are, from "process slurm pbs"; "": the seed draws them.
+
+        arrange: lays the scene before the first daemon begins; then nothing happens that is not brought about.
+        """
         self.seed = seed
         self.dice = random.Random(seed)
         self.loop = SimLoop(random.Random(self.dice.getrandbits(64)))
@@ -72,6 +77,10 @@ class World:
         self.fate = Fate(self)
         if self.scheduled:  # what takes minutes to be believed needs tasks that live as long
             self.programs.habits.length_s = self.dice.choice((5.0, 60.0, 300.0, 900.0))
+        if arrange is not None:
+            self.fate.calm()
+            self.edits.calm()
+            arrange(self)
         self.rule(State(self.new_folder(), self.oracle))
         self.start_daemon()
 
@@ -134,7 +143,11 @@ class World:
             for change in self.history.changes.values()
             if (sweep := change.tree.sweeps.get(truth.task[0])) is not None and sweep.walltime_s is not None
         ]
-        return any(self.loop.now - truth.began_at > walltime_s - 1 for walltime_s in walltimes)
+        began_at = min((truth.began_at, *(side.claimed_at(eid) for side in self._process_sides())))
+        return any(self.loop.now - began_at > walltime_s - 1 for walltime_s in walltimes)
+
+    def _process_sides(self) -> Iterator[ProcessSide]:
+        return (side for side in self.far_sides.values() if isinstance(side, ProcessSide))
 
     # -- daemons
 

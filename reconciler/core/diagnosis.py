@@ -57,6 +57,11 @@ def recorded(attempt: Attempt, record: ExitRecord) -> Attempt:
 def accounted(attempt: Attempt, account: Account) -> Attempt:
     """The end that the accounting tells of a start that left no record. It never tells a success: nothing was kept."""
     told = f"the scheduler says {account.raw or account.verdict.value}, and it left no record"
+    attempt = replace(
+        attempt,
+        cpu_s=attempt.cpu_s if account.cpu_s is None else account.cpu_s,
+        max_rss_mib=attempt.max_rss_mib if account.max_rss_mib is None else account.max_rss_mib,
+    )
     if attempt.cancel:
         return cancelled(attempt, account.ended_at, attempt.cancel, told)
     failure = _accounted_class(account.verdict)

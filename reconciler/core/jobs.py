@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.model import Instant
+from reconciler.core.model import Instant, Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a scheduler is asked for on behalf of an attempt; what is submitted together has the same.
+
+    options: of the scheduler's own kind, as the manifest has them, checked and in a fixed order.
+    """
+
+    resources: Resources
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class Listing(StrEnum):
@@ -58,6 +69,7 @@ class Account:
 
     ceased: no process of it can be left, because its node was heard since, or has booted since. A scheduler that has
     lost a node calls the jobs there ended, while they may well go on.
+    cpu_s, max_rss_mib: what it used, if that was accounted.
     """
 
     job: str
@@ -66,3 +78,5 @@ class Account:
     ended_at: Instant
     ceased: bool
     raw: str = ""
+    cpu_s: float | None = None
+    max_rss_mib: float | None = None

@@ -51,7 +51,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from reconciler.core.jobs import Account, Job, Listing
+from reconciler.core.jobs import Account, Demand, Job, Listing
 from reconciler.core.model import Eid, HostIdentity, InstanceId, Instant, Json
 
 PROTOCOL = 1
@@ -210,6 +210,7 @@ class AttemptSpec:
     digest: str = ""  # what defines the work besides the point; the claim repeats it
     code: CodeSpec | None = None
     grace_s: float = 10.0  # between TERM and KILL
+    demand: Demand | None = None  # of its scheduler, if it has one: it does not travel
 
 
 class StartOutcome(StrEnum):

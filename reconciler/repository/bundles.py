@@ -25,7 +25,8 @@ async def write_bundle(mirror: Mirror, address: Address, commit: Commit, have: C
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await _asked(mirror, address, "update-ref", reference, commit)
-        words = ("bundle", "create", "--quiet", str(partial), reference, *(f"^{each}" for each in known))
+        without = [word for each in known for word in (f"^{each}", f"^{each}^{{tree}}")]  # also of no common history
+        words = ("bundle", "create", "--quiet", str(partial), reference, *without)
         await _asked(mirror, address, *words)
         crashpoint("bundle.written")
         partial.rename(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 
@@ -9,6 +10,9 @@ import pytest
 from project_lab import FILES, PROJECT, SOURCE, ProjectLab, git, write
 
 from reconciler.cli.__main__ import execute
+from reconciler.core.model import InstanceId
+from reconciler.links.local import LocalLink
+from reconciler.source import forget
 
 
 @pytest.fixture
@@ -124,6 +128,27 @@ def test_the_lines_that_differ_are_shown(lab, ask):
 
     lines = ["--- here/conf/model.yaml", f"+++ {SOURCE}/conf/model.yaml", "@@ -1,2 +1,2 @@"]
     assert (2, [*lines, "-lr: 0.1", "+lr: 0.2", " epochs: 3"]) == (code, out.splitlines())
+
+
+async def test_a_daemon_that_rules_the_source_is_not_disturbed(lab):
+    """Every command is a visit: it wins no epoch, and the daemon's next order is obeyed."""
+    link, root = LocalLink(), str(lab.folder / "root")
+    daemon = await link.open(instance=InstanceId("aaaa"), root=root, slots=1, gpus=())
+    write(lab.here, "train.py", "print(2)\n")
+    for verb in ("status", "push", "pull"):
+        command = ["--config", str(lab.config), "project", verb, PROJECT, "--source", SOURCE]
+        await asyncio.to_thread(execute, command)
+    try:
+        await daemon.ask(forget([]).request)
+        assert [str(daemon.hello.epoch)] == sorted(path.name for path in (lab.folder / "root/epoch").iterdir())
+    finally:
+        await daemon.aclose()
+
+
+def test_a_source_that_was_never_used_is_left_as_it_is(lab, told):
+    told(lab, "status")
+
+    assert not (lab.folder / "root").exists()
 
 
 # ------------------------------------------------------------------------------------------------ push

@@ -96,10 +96,7 @@ MUTANTS = (
                 "return _gone(attempt, facts, now, now)",
             ),
         ),
-        caught_by=suite(
-            "core/test_resolve_scheduled.py::"
-            "test_the_walltime_is_measured_by_the_clock_of_the_source_whatever_ours_says"
-        ),
+        caught_by=suite("sim/test_cluster_protocol.py::test_no_jump_of_our_clock_ends_what_no_scheduler_lists"),
         bug="review: a jump of our clock by a day ended what lived on a node that was cut off",
     ),
     Mutant(

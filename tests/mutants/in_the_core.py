@@ -118,7 +118,7 @@ SCHEDULERS = (
                 "starts = {(getattr(facts.account, 'job', ''), claimed.claim.restarts) for claimed in facts.claims}",
             ),
         ),
-        caught_by=suite("core/test_resolve_scheduled.py"),
+        caught_by=suite("sim/test_cluster_protocol.py::test_the_end_of_another_job_of_our_name_is_not_the_end_of_ours"),
     ),
     Mutant(
         name="accounting-of-another-start",
@@ -130,20 +130,26 @@ SCHEDULERS = (
                 "starts = {(claimed.claim.job, getattr(facts.account, 'restarts', 0)) for claimed in facts.claims}",
             ),
         ),
-        caught_by=suite("core/test_resolve_scheduled.py"),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::test_the_end_of_a_second_start_of_the_job_is_not_the_end_of_the_first"
+        ),
     ),
     Mutant(
         name="cut-off-node-is-a-dead-one",
         guard="the accounting ends nothing whose node may go on with it",
         edits=(Edit(f"{CORE}/resolve.py", "account is not None and account.ceased and", "account is not None and"),),
-        caught_by=suite("core/test_resolve_scheduled.py::test_an_attempt_that_has_started"),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::test_what_goes_on_on_a_node_that_is_cut_off_is_left_alone_until_the_node_was_heard"
+        ),
         bug="review, and a real Slurm: after NODE_FAIL the script went on, and the next attempt ran beside it",
     ),
     Mutant(
         name="sent-and-not-written-down",
         guard="a submission to a scheduler is written down before it is sent, and never sent again",
         edits=(Edit("reconciler/apply.py", "    store.sent(eids, clock.now())\n", ""),),
-        caught_by=suite("adapters/test_sourceloop_scheduled.py::test_whatever_may_have_happened_is_never_sent_again"),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::test_what_was_sent_is_never_sent_again_with_others[apply.submitted]"
+        ),
     ),
     Mutant(
         name="given-up-without-the-claim",
@@ -156,7 +162,7 @@ SCHEDULERS = (
             ),
         ),
         caught_by=suite(
-            "adapters/test_sourceloop_scheduled.py::test_who_started_in_the_very_moment_we_gave_it_up_is_taken_up_again"
+            "sim/test_cluster_protocol.py::test_who_has_started_though_nobody_could_see_it_is_not_given_up"
         ),
     ),
     Mutant(
@@ -175,7 +181,9 @@ SCHEDULERS = (
         name="no-settle-time",
         guard="not listed concludes only after the settle time",
         edits=(Edit(f"{CORE}/listings.py", " and at - miss.since >= settle_s", ""),),
-        caught_by=suite("core/test_listings.py"),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::test_listings_that_are_empty_for_less_than_the_settle_time_give_nobody_up"
+        ),
     ),
     Mutant(
         name="mass-disappearance-believed",
@@ -187,7 +195,9 @@ SCHEDULERS = (
                 "if False:",
             ),
         ),
-        caught_by=suite("core/test_listings.py"),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::test_one_empty_listing_is_believed_only_when_the_next_one_says_the_same"
+        ),
     ),
 )
 

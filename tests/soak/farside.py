@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from reconciler.core.errors import StoreError
 from reconciler.core.model import SweepName, Task
 from reconciler.store import Reader
 from tests.fakes.processes import MARK
@@ -127,7 +128,10 @@ class FarGround(Ground):
 
     def faults(self) -> list[str]:
         """Results that did not come as they were written."""
-        reader = Reader.open(self.world.state)
+        try:
+            reader = Reader.open(self.world.state)
+        except StoreError as error:
+            return [error.message]
         try:
             tasks = list(reader.tasks(SweepName(SWEEP), limit=MOST_TASKS))
             left = [f"{n} results of {source} have not come" for source, n in reader.uncollected_counts().items()]

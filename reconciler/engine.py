@@ -90,7 +90,7 @@ class Engine:
         store.collecting = config.collecting
         self._earlier = store.begin_life(self._name, world.clock.now())
         stocks: dict[ProjectName, Stock] = {SELF: world.repository, **world.stocks}
-        self._ways = ways_of(config, stocks, bundles=Path(config.state_dir) / "bundles")
+        self._ways = ways_of(config, stocks, bundles=Path(config.state_dir) / "bundles", clock=world.clock)
         self._loops = {source.name: self._loop(source) for source in config.sources}
         self._controller.attach(self._loops)
 

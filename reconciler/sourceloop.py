@@ -70,6 +70,7 @@ class SourceLoop:
         self._store = store
         self._catalog = catalog
         self._projects = projects
+        projects.stirred = self.kick
         self._clock = clock
         self._notify = notify
         self.collector: Collector | None = None
@@ -128,7 +129,7 @@ class SourceLoop:
 
     def code_problem(self, code: Code | None) -> Hold | None:
         """Why nothing that runs this code can start here."""
-        return None if code is None else self._projects.problem(code)
+        return code and self._projects.problem(code)
 
     def prefetch(self) -> int:
         """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
@@ -271,7 +272,7 @@ class SourceLoop:
         """Bring the code that intents wait for, beside everything else: that may take minutes."""
         while True:
             self._wanted.clear()
-            self._projects.forget({sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None})
+            await self._projects.keep({sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None})
             if await self._projects.bring(apply.codes(self.source, self._store, self._catalog)):
                 self._wake.set()
                 self._changed(frozenset())
@@ -379,7 +380,6 @@ class SourceLoop:
             self._pause_after(seen.refused)
         for sweep in filter(None, map(self._catalog.get, seen.differs)):
             self._projects.doubt(sweep.code)
-            self._wanted.set()
         if seen.again:
             self._wake.set()
 

@@ -71,10 +71,10 @@ def _may_hide(queues: Sequence[Queue], decided: Dispatch, mixed: Set[SweepName],
 
 
 def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:
-    """As for readers; also closed while the sweep's code cannot be brought to a source."""
-    queue = queue_of(store, sweep, now, limit=limit)
-    problem = next((hold for loop in loops.values() if (hold := loop.code_problem(sweep.code)) is not None), None)
-    return queue if problem is None or queue.gate is not None else replace(queue, gate=problem)
+    """As for readers; also barred from sources on which its code is not ready."""
+    problems = {name: loop.code_problem(sweep.code) for name, loop in loops.items()}
+    barred = {name: hold for name, hold in problems.items() if hold is not None}
+    return replace(queue_of(store, sweep, now, limit=limit), barred=barred)
 
 
 def capacities_now(store: Store, loops: Mapping[SourceName, SourceLoop]) -> list[Capacity]:

@@ -42,8 +42,9 @@ class Queue:
     heads       ready tasks in declared order; may be a window of them, but must reach past tasks that fit no source
     waiting     all desired waiting tasks; delayed: those of them in backoff; next_wake: when the first backoff passes
     active      attempts of the sweep that are queued or running; per_source: the same by source
+    barred      sources that may take nothing of this sweep now, because its code is not ready there, and why
     gate        closed: nothing of this sweep starts, for this reason (Paused, SweepCancelled, MaxFailuresReached,
-                DependencyNotReady, NotScheduled, ProjectNotReady, PruneBlocked, …)
+                DependencyNotReady, NotScheduled, PruneBlocked, …)
     """
 
     sweep: SweepName
@@ -56,6 +57,7 @@ class Queue:
     priority: int = 0
     parallelism: int | None = None
     gate: Hold | None = None
+    barred: Mapping[SourceName, Hold] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
 
 
@@ -161,7 +163,7 @@ class _Line:
         """The room for these resources, or why there is none. Room only shrinks in a pass: a hold is remembered."""
         found = self.found.get(resources)
         if found is None:
-            fitting = usable(self.allowed, resources)
+            fitting = usable(self.allowed, resources, self.queue.barred)
             found = fitting if isinstance(fitting, Hold) else [self.rooms[capacity.name] for capacity in fitting]
             self.found[resources] = found
         if isinstance(found, Hold):
@@ -274,7 +276,7 @@ def _waits_for(task: Task, resources: Resources, queue: Queue, capacities: Seque
         return Hold(reason="NotDesired", message="its point is no longer in the manifest")
     if queue.gate is not None:
         return queue.gate
-    fitting = usable(allowed(queue.placement, capacities), resources)
+    fitting = usable(allowed(queue.placement, capacities), resources, queue.barred)
     if isinstance(fitting, Hold):
         return fitting
     if task.not_before is not None and task.not_before > now:

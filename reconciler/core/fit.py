@@ -83,8 +83,13 @@ def misfit(capacity: Capacity, resources: Resources) -> str:
     return ""
 
 
-def usable(capacities: Sequence[Capacity], resources: Resources) -> list[Capacity] | Hold:
-    """Those of the allowed sources that fit and may be used now; or why there are none."""
+def usable(
+    capacities: Sequence[Capacity], resources: Resources, barred: Mapping[SourceName, Hold]
+) -> list[Capacity] | Hold:
+    """Those of the allowed sources that fit and may be used now; or why there are none.
+
+    barred: those on which the code is not ready, and why.
+    """
     if not capacities:
         return Hold(reason="NoSourceFits", message="no source has the names or labels that the placement asks for")
     misfits = {capacity.name: misfit(capacity, resources) for capacity in capacities}
@@ -99,7 +104,14 @@ def usable(capacities: Sequence[Capacity], resources: Resources) -> list[Capacit
     if not up:
         told = "; ".join(f"{each.name} ({each.message or each.reason or 'no answer'})" for each in enabled)
         return Hold(reason="SourcesDown", message=f"down: {told}")
-    return up
+    ready = [capacity for capacity in up if capacity.name not in barred]
+    return ready or _barred([barred[capacity.name] for capacity in up])
+
+
+def _barred(holds: Sequence[Hold]) -> Hold:
+    """All that the sources say, under the reason of the first, until the first may change."""
+    until = min((hold.until for hold in holds if hold.until is not None), default=None)
+    return Hold(reason=holds[0].reason, message="; ".join(hold.message for hold in holds), until=until)
 
 
 def busy(resources: Resources) -> Hold:

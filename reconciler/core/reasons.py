@@ -177,6 +177,7 @@ REASONS: Mapping[str, Reason] = {
         "A retry rule for this class, with `count: false`, runs it again at no cost.",
     ),
     "Progressing": Reason("Tasks of the sweep are active, or wait for something that will come by itself.", ""),
+    "ProjectComing": Reason("The code that the sweep is pinned to is on its way to the source.", ""),
     "ProjectDiffers": Reason(
         "The code that lies on the source is not what the sweep is pinned to: nothing of it starts there.",
         "The message names what differs: undo that on the source, or pin what lies there. It is looked at again.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -25,15 +25,25 @@ class Brought:
     look_again_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """Code that is not on a source, and what brings it there, which may take long; it returns the bytes that were sent.
+
+    When that is done, `Way.bring` is asked again. It raises what asking a source raises, and RepositoryError.
+    """
+
+    supply: Callable[[], Awaitable[int]]
+
+
 class Way(Protocol):
     """One way in which a source comes to hold the pinned code of one project.
 
-    `bring` answers with the code, or with why nothing that is pinned to it can start there: a hold whose reason says
-    whether the code differs (ProjectDiffers) or could not be brought (ProjectNotReady). It raises what asking a source
-    raises; Refused and Busy become a hold.
+    `bring` answers with the code, with what would have to be done first, or with why nothing that is pinned to it can
+    start there: a hold whose reason says whether the code differs (ProjectDiffers) or could not be brought
+    (ProjectNotReady). It raises what asking a source raises; Refused and Busy become a hold.
     """
 
-    async def bring(self, source: Source, pin: Commit) -> Brought | Hold: ...
+    async def bring(self, source: Source, pin: Commit) -> Brought | Coming | Hold: ...
 
 
 Ways: TypeAlias = Mapping[ProjectName, Way]

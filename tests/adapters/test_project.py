@@ -21,7 +21,7 @@ CODE = Code(SELF, Commit("a" * 40))
 class Source:
     """One that has no room for code, `failures` times."""
 
-    config = SimpleNamespace(name="laptop")
+    config = SimpleNamespace(name="laptop", host=None)
     state = SimpleNamespace(hello=None)
 
     def __init__(self, failures: int) -> None:

@@ -112,6 +112,8 @@ class Far:
                 return Reply(body={"answer": {eid: self._revoked(eid, kind) for eid in eids}})
             case "worktree":
                 return Reply(body={"path": "/w"})
+            case "tidy":
+                return Reply(body={"worktrees": 0, "removed": 0})
             case "probe":
                 told = {"cpus": 1, "load1": 0.0, "memory_mib": 1, "memory_free_mib": 1, "disk_free_mib": 1, "clock": 0}
                 return Reply(body=told)

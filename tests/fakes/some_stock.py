@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from reconciler.clock import SystemClock
 from reconciler.core.model import Commit
 from reconciler.core.settings import SELF, ProjectConfig
 from reconciler.project import Ways, Worktree
@@ -25,4 +26,8 @@ class SomeStock:
 
 def only_self(git_dir: Path) -> Ways:
     """One project, `self`, whose mirror is this."""
-    return {SELF: Worktree(ProjectConfig(name=SELF, url="/r"), SomeStock(git_dir), git_dir.with_name("bundles"))}
+    return {
+        SELF: Worktree(
+            ProjectConfig(name=SELF, url="/r"), SomeStock(git_dir), git_dir.with_name("bundles"), SystemClock()
+        )
+    }

@@ -73,6 +73,8 @@ class Agent:
                 if body["commit"] in self.cannot_bring:
                     raise Refused("WorktreeFailed", "no room")
                 return Reply(body={"path": f"/w/{body['commit']}"})
+            case "tidy":
+                return Reply(body={"worktrees": 0, "removed": 0})
             case "probe":
                 told = {"cpus": 1, "load1": 0.0, "memory_mib": 1, "memory_free_mib": 1, "disk_free_mib": 1, "clock": 0}
                 return Reply(body=told)

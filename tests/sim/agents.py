@@ -77,6 +77,7 @@ def box() -> Box:
     made.desk.Desk._fork = _fork
     made.side.start = _start_side
     made.worktree.lay_out = _lay_out
+    made.tidy.tidy = _tidy
     made.side.empty_trash = _empty_trash
     return made
 
@@ -196,6 +197,10 @@ def _lay_out(plan: Any) -> Any:
         raise box().shapes.Refusal(*trouble)
     machine.files.make_folders(plan.path)
     return {"path": plan.path, "seal": ""}
+
+
+def _tidy(place: Any, needed: Any, unused_s: float, now: float) -> Any:
+    return {"worktrees": 0, "removed": 0}
 
 
 def _empty_trash(trash: str) -> Any:

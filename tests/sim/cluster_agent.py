@@ -88,6 +88,8 @@ class Agent(Process):
                 return {"remains": {}, "unread": sorted(self.root.folders), "after": ""}
             case "worktree":
                 return {"path": f"/work/{body['commit']}"}
+            case "tidy":
+                return {"worktrees": 0, "removed": 0}
             case "probe":
                 now = self.side.world.home.epoch + self.loop.now
                 return {

@@ -32,7 +32,7 @@ def reconcile(app: App, sweep: str | None, repin: bool) -> int:
     if sweep is not None:
         with app.reader() as reader:
             arguments["sweep"] = find_sweep(reader, sweep).name
-    return _ask(app, Verb.RECONCILE, arguments)
+    return ask(app, Verb.RECONCILE, arguments)
 
 
 @click.command()
@@ -60,7 +60,7 @@ def retry(app: App, sweep: str, task: tuple[str, ...], assume_dead: bool) -> int
         arguments["tasks"] = ids
     if assume_dead:
         arguments["assumeDead"] = [each.attempts for each in found]  # another attempt may live when its turn comes
-    return _ask(app, Verb.RETRY, arguments)
+    return ask(app, Verb.RETRY, arguments)
 
 
 @click.command()
@@ -71,10 +71,10 @@ def approve(app: App, plan: str) -> int:
 
     PLAN is the id that `reconciler plan` shows.
     """
-    return _ask(app, Verb.APPROVE, {"plan": plan})
+    return ask(app, Verb.APPROVE, {"plan": plan})
 
 
-def _ask(app: App, verb: Verb, arguments: Mapping[str, Json]) -> int:
+def ask(app: App, verb: Verb, arguments: Mapping[str, Json]) -> int:
     """Leave the request, and wait a little for its outcome while a daemon runs."""
     import asyncio
 

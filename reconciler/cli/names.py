@@ -32,6 +32,14 @@ def complete_task(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
         return []
 
 
+def complete_source(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Sources of the configuration whose name begins so."""
+    try:
+        return [str(source.name) for source in _app(ctx).config.sources if source.name.startswith(incomplete)][:OFFERED]
+    except (ReconcilerError, OSError):
+        return []
+
+
 def _app(ctx: click.Context) -> App:
     """The command line so far; while completing, the group itself has not run."""
     file = ctx.find_root().params.get("config_file")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 from rich.text import Text
@@ -88,6 +88,11 @@ def _ready(sweep: SweepStatus) -> Text:
     return Text("Unknown", style="dim")
 
 
+def source_gpus(told: Mapping[str, Json]) -> str:
+    """How many of a source's GPUs are free."""
+    return f"{told.get('gpusFree')}/{told.get('gpus')} free" if told.get("gpus") else "-"
+
+
 def source_row(state: Json) -> Cells:
     """One line of the table of sources, from `source_json` as the daemon wrote it."""
     told = state if isinstance(state, dict) else {}
@@ -98,12 +103,11 @@ def source_row(state: Json) -> Cells:
         for each in (conditions if isinstance(conditions, list) else [])
         if isinstance(each, dict) and (each.get("type") == "Up") != (each.get("status") == "True")
     ]
-    gpus = f"{told.get('gpusFree')}/{told.get('gpus')} free" if told.get("gpus") else "-"
     return (
         printable(str(told.get("name", "?"))),
         Text("yes" if up else "no", style="green" if up else "bold red"),
         str(told.get("active", "?")),
         str(told.get("slots", "?")),
-        gpus,
+        source_gpus(told),
         printable("; ".join(bad)),
     )

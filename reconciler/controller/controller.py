@@ -266,10 +266,16 @@ class Controller:
         for (_, source), count in self._store.active_counts().items():
             active[source] = active.get(source, 0) + count
         uncollected, off = self._store.uncollected_counts(), self._store.switched_off()
+        codes = {sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None}
         for loop in self._loops.values():
             free = placement.gpus_free(self._store, loop)
             facts = reporting.source_facts(
-                loop, active.get(loop.name, 0), free, uncollected.get(loop.name, 0), on=loop.name not in off
+                loop,
+                active.get(loop.name, 0),
+                free,
+                uncollected.get(loop.name, 0),
+                on=loop.name not in off,
+                codes=codes,
             )
             told = source_json(source_status(facts))
             if told != self._told_sources.get(loop.name):

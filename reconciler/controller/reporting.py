@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.catalog import Sweep
 from reconciler.collect import Tally
+from reconciler.controller.machines import details
 from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
-from reconciler.core.model import Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.model import Code, Instant, Json, Phase, SourceName, SweepName
 from reconciler.core.status import Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import InvalidRow, Reader, RepositoryRow
@@ -75,7 +76,9 @@ def _rewritten(sweep: Sweep, repository: RepositoryRow) -> Problem | None:
     return Problem(reason="NotADescendant", message=message)
 
 
-def source_facts(loop: SourceLoop, active: int, gpus_free: int, uncollected: int, *, on: bool) -> SourceFacts:
+def source_facts(
+    loop: SourceLoop, active: int, gpus_free: int, uncollected: int, *, on: bool, codes: Iterable[Code] = ()
+) -> SourceFacts:
     """One source, as it is to be judged."""
     config, state = loop.source.config, loop.source.state
     return SourceFacts(
@@ -90,6 +93,7 @@ def source_facts(loop: SourceLoop, active: int, gpus_free: int, uncollected: int
         problem=None if loop.untried else loop.problem,
         uncollected=uncollected,
         uncollectable=loop.collector.tally.problem if loop.collector is not None else None,
+        details=details(loop, codes),
     )
 
 

@@ -270,6 +270,7 @@ REFUSALS: Mapping[str, Reason] = {
     ),
     "SessionEnded": Reason("The agent on the source ended; it is started again, and tasks live on.", ""),
     "SeveralSweeps": Reason("The file holds several sweeps.", "Choose one with `--sweep NAME`."),
+    "SourceNeeded": Reason("The command needs the name of a source.", "`reconciler sources` lists them."),
     "SourceUnread": Reason(
         "A source could not be asked for all that is left of attempts there: it might run again elsewhere.",
         "Make the source answer, and its attempts readable; nothing was changed.",

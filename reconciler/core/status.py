@@ -109,6 +109,7 @@ class SourceFacts:
     problem: Problem | None = None
     uncollected: int = 0
     uncollectable: Problem | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)  # told as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,7 @@ class SourceStatus:
     gpus_free: int
     uncollected: int
     conditions: tuple[Condition, ...]
+    details: Mapping[str, Json]
 
 
 def sweep_status(facts: SweepFacts) -> SweepStatus:
@@ -190,6 +192,7 @@ def source_status(facts: SourceFacts) -> SourceStatus:
         gpus_free=facts.gpus_free,
         uncollected=facts.uncollected,
         conditions=conditions,
+        details=facts.details,
     )
 
 
@@ -353,6 +356,7 @@ def source_json(status: SourceStatus) -> dict[str, Json]:
         "gpusFree": status.gpus_free,
         "uncollected": status.uncollected,
         "conditions": [_condition_json(condition) for condition in status.conditions],
+        **status.details,
     }
 
 

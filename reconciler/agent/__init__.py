@@ -18,6 +18,10 @@
     tree       a folder without git: the hash of all its files
     sync       writing into such a folder: over nothing that the writer has not seen
     seal       how verified files looked, so that a start can tell whether they changed
+    scheduled  what a scheduler is asked and told: submissions, listings, taking back
+    batch      what lies here of attempts that were submitted together
+    command    a program that is run to its end, within its time
+    execute    what a scheduler's job runs on its node: the shim of one attempt
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import code, files, folders, pipes, shapes, side, system
+from . import code, execute, files, folders, pipes, scheduled, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -30,7 +30,9 @@ FORK_PAUSE_S = 1.0
 MAX_WORKTREES = 8  # in the making at once
 MAX_READERS = 4  # side processes that read files of attempts
 READER = "reader "
-MUTATIONS = code.OPERATIONS.union(("start", "revoke", "cancel", "ack", "forget"))
+MAX_SCHEDULED = 8  # side processes that speak with a scheduler
+SCHEDULED = "scheduled "
+MUTATIONS = code.OPERATIONS.union(scheduled.MUTATIONS, ("start", "revoke", "cancel", "ack", "forget"))
 
 
 class Errand(NamedTuple):
@@ -43,9 +45,10 @@ class Errand(NamedTuple):
 
 
 class Agent:
-    """One session."""
+    """One session. program: the text of all this, for those who must lay it down for others."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: bytes = b"") -> None:
+        self._program = program
         self._shims = pipes.LineReader(pipes.open_ring())
         self._bell: Optional[pipes.LineReader] = None
         self._selector = selectors.DefaultSelector()
@@ -56,13 +59,14 @@ class Agent:
         self._codes: Optional[code.Codes] = None
         self._errands: Dict[str, Errand] = {}
         self._readers = 0
+        self._scheduled = 0
         self._news_at: Optional[float] = None
         self._tick_at = time.monotonic() + TICK_S
         self._ticks = 0
         self._fork_at = 0.0
         self._on(self._shims.fd, self._listen)
         self._on(pipes.open_wake(signal.SIGCHLD), self._reap)
-        self._operations: Dict[str, Callable[[Desk, Object], Object]] = {
+        self._operations: Dict[str, Callable[[Desk, Object], Optional[Object]]] = {
             "start": self._start,
             "inspect": self._inspect,
             "revoke": self._revoke,
@@ -70,6 +74,8 @@ class Agent:
             "ack": self._acknowledge,
             "forget": self._forget,
         }
+        self._operations.update(dict.fromkeys(code.OPERATIONS, self._code))
+        self._operations.update(dict.fromkeys(scheduled.OPERATIONS, self._schedule))
 
     def run(self) -> None:
         """Until stdin ends."""
@@ -216,8 +222,6 @@ class Agent:
             raise Refusal("BadRequest", "the first request must be hello")
         if op in MUTATIONS and (body.get("epoch") != desk.root.epoch or desk.root.fenced()):
             raise desk.root.fencing()
-        if op in code.OPERATIONS and self._codes is not None:
-            return self._code(self._codes, body)
         operation = self._operations.get(str(op))
         if operation is None:
             raise Refusal("BadRequest", "no such operation: %.40r" % (op,))
@@ -296,7 +300,9 @@ class Agent:
 
     # ------------------------------------------------------------------------------------------ side work
 
-    def _code(self, codes: code.Codes, body: Object) -> Optional[Object]:
+    def _code(self, _desk: Desk, body: Object) -> Optional[Object]:
+        codes = self._codes
+        assert codes is not None, "it comes with the desk"
         answer = codes.answer(body)
         if answer is not None:
             return answer
@@ -304,7 +310,7 @@ class Agent:
         if work.name in self._errands:
             self._errands[work.name].askers.append(body.get("id"))
             return None
-        if len(self._errands) - self._readers >= MAX_WORKTREES:
+        if len(self._errands) - self._readers - self._scheduled >= MAX_WORKTREES:
             raise Refusal("Busy", "%d worktrees are being made" % len(self._errands))
         self._send_out(Errand(work.name, [body.get("id")], [], work), work.do)
         return None
@@ -316,6 +322,17 @@ class Agent:
             raise Refusal("Busy", "%d files are being read" % self._readers)
         self._readers += 1
         self._send_out(Errand("%s%s" % (READER, number), [number], []), work)
+        return None
+
+    def _schedule(self, desk: Desk, body: Object) -> Optional[Object]:
+        number = body.get("id")
+        work = scheduled.work(desk.root, self._program, body)
+        if self._scheduled >= MAX_SCHEDULED:
+            raise Refusal("Busy", "%d commands of the scheduler are under way" % self._scheduled)
+        if "mark" in body:
+            desk.root.remember(shapes.mark_of(body))
+        self._scheduled += 1
+        self._send_out(Errand("%s%s %s" % (SCHEDULED, body.get("op"), number), [number], []), work)
         return None
 
     def _empty_trash(self, desk: Desk) -> None:
@@ -337,7 +354,9 @@ class Agent:
         self._selector.unregister(fd)
         del self._errands[errand.name]
         self._readers -= errand.name.startswith(READER)
-        answer = side.answer(fd, b"".join(errand.heard))
+        self._scheduled -= errand.name.startswith(SCHEDULED)
+        died = scheduled.UNKNOWN if errand.name.startswith(SCHEDULED) else "Busy"
+        answer = side.answer(fd, b"".join(errand.heard), died)
         if errand.work is not None and self._codes is not None:
             self._codes.done(errand.work, answer)
         crashpoint("errand.answered")
@@ -362,11 +381,13 @@ def _introduction(place: Place, epoch: int, owner: str) -> Object:
     }
 
 
-def main() -> int:
-    """Returns the exit status."""
+def main(program: bytes = b"") -> int:
+    """Returns the exit status. program: the text of all this, if it came as one."""
     for number in (signal.SIGINT, signal.SIGHUP):  # ends of a terminal or a connection are seen on stdin
         signal.signal(number, signal.SIG_IGN)
     arm(os.environ)
+    if sys.argv[1:2] == ["exec"]:
+        return execute.main(sys.argv[2:])
     pipes.close_all_but((0, 1, 2))  # whatever who started us has left open
-    Agent().run()
+    Agent(program).run()
     return 0

@@ -184,12 +184,13 @@ def win(path: str, content: str, label: str, durable: bool = False) -> bool:
     if not won and failure is not None and not os.path.exists(path):
         raise failure
     if durable:
-        _sync_folder(os.path.dirname(path))
+        sync_folder(os.path.dirname(path))
     crashpoint(label + ".won")
     return won
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """What was made or renamed in it is there after a power loss, as far as this file system can promise that."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:

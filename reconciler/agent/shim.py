@@ -83,6 +83,8 @@ def _serve(root: Root, order: Order, managed: bool, orders: int) -> int:
 class Shim:
     """One attempt, from its folder to its record."""
 
+    durable = False  # whether its claim outlives a power loss: here a changed boot tells more than that
+
     def __init__(
         self, root: Root, order: Order, managed: bool, start: int, base: Dict[bytes, bytes], proofs: Proofs
     ) -> None:
@@ -115,7 +117,7 @@ class Shim:
                 self._ring("?", ", ".join(differing))
                 self._clean()
                 return UNABLE
-            won = win(self.directory + "/claim", json.dumps(self.claim), "claim")
+            won = win(self.directory + "/claim", json.dumps(self.claim), "claim", durable=self.durable)
         except OSError as error:
             self._ring("!", "%s: %s" % (error.filename or self.directory, error.strerror))
             self._clean()

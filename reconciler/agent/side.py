@@ -37,13 +37,16 @@ def start(work: Callable[[], Object]) -> Tuple[int, int]:
         os._exit(0)
 
 
-def answer(fd: int, data: bytes) -> Object:
-    """What a side process has answered, which has come to its end; the descriptor is closed."""
+def answer(fd: int, data: bytes, died: str = "Busy") -> Object:
+    """What a side process has answered, which has come to its end; the descriptor is closed.
+
+    died: the reason that is told when it has not answered; Busy means that nothing was done that may not be repeated.
+    """
     os.close(fd)
     try:
         return shapes.object_of(json.loads(data.decode("ascii")), "an answer")
     except ValueError:
-        return {"error": {"reason": "Busy", "message": "the side process died", "hint": ""}}
+        return {"error": {"reason": died, "message": "the side process died", "hint": ""}}
 
 
 def _answer(work: Callable[[], Object]) -> Object:

@@ -11,6 +11,7 @@ import functools
 from importlib import resources
 
 PACKAGE = "reconciler_agent"
+ITSELF = "AGENT"  # what the program finds itself under, if it must lay itself down for other machines
 
 OPTIONS = ("-I", "-S", "-X", "utf8")  # no environment, no site-packages: a quick and equal start everywhere
 
@@ -32,7 +33,7 @@ class Finder(object):
         exec(compile(SOURCES.pop(name), "<%%s>" %% name, "exec"), module.__dict__)
 sys.meta_path.insert(0, Finder())
 from %(package)s.main import main
-sys.exit(main())
+sys.exit(main(globals().get(%(itself)r, b"")))
 """
 
 
@@ -46,7 +47,7 @@ def agent_text() -> bytes:
             name = PACKAGE if stem == "__init__" else f"{PACKAGE}.{stem}"
             sources[name] = file.read_text(encoding="utf-8")
     ordered = dict(sorted(sources.items()))
-    return (_LOADER % {"package": PACKAGE, "sources": ascii(ordered)}).encode("ascii")
+    return (_LOADER % {"package": PACKAGE, "sources": ascii(ordered), "itself": ITSELF}).encode("ascii")
 
 
 def starter() -> str:
@@ -58,5 +59,5 @@ def starter() -> str:
         f" b=os.read(0,{len(agent_text())}-len(t))\n"
         " if not b: os._exit(69)\n"
         " t+=b\n"
-        "exec(compile(t,'<agent>','exec'),{'__name__':'__main__'})\n"
+        f"exec(compile(t,'<agent>','exec'),{{'__name__':'__main__','{ITSELF}':t}})\n"
     )

@@ -16,11 +16,18 @@ CODE = Path(__file__).parent.parent.parent / "reconciler"
 POINT = "crashpoint"
 LABELLED = {"transaction": "transaction", "soft_transaction": "transaction", "win": "win"}  # a call, whose points
 
-# Only a scheduler's sources pass these: the simulator does, and no daemon on a source of this machine.
-SCHEDULERS_OWN = ("apply.revoked", "store.sent.", "store.unsent.")
+# Only a scheduler's sources pass these: the simulator does, tests/adapters/test_agent_scheduled.py kills agents there,
+# and no daemon on a source of this machine comes to them.
+SCHEDULERS_OWN = ("apply.revoked", "store.sent.", "store.unsent.", "batch.", "submit.", "listing.", "withdraw.")
 
 # No daemon passes these, but the agent of somebody who pushes code: tests/adapters/test_push.py kills it there.
 PUSHERS_OWN = ("push.",)
+
+# Only code that comes to another machine, is linked, was changed there or is not needed any more passes these:
+# tests/adapters/test_project_crashes.py kills both ends there.
+CODE_OWN = (
+    "transfer.", "bundle.", "objects.", "code.", "worktree.withdrawn", "worktree.linked", "worktree.removed"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -55,7 +62,7 @@ def of_the_source() -> list[Point]:
 
 def killable() -> list[str]:
     """The points at which a real daemon on this machine can be killed."""
-    return [point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN + PUSHERS_OWN)]
+    return [point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN + PUSHERS_OWN + CODE_OWN)]
 
 
 def unlabelled(tree: ast.Module) -> list[int]:

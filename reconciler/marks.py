@@ -30,9 +30,12 @@ def marked(exchange: Exchange[T], source: Source, store: Store) -> Exchange[T]:
 
 
 def is_older(store: Store, source: Source, mark: str) -> bool:
-    """Whether something was started on the source that this state cannot know of: by a daemon of a later state."""
+    """Whether something was started on the source that this state cannot know of: by a daemon of a later state.
+
+    What such a state adds to its own story, while it has not asked this source, takes nothing away from that.
+    """
     daemon, moment = _read(mark)
-    return bool(daemon) and daemon != source.daemon and moment > store.begun
+    return bool(daemon) and daemon != source.daemon and moment > store.known_of(daemon)
 
 
 def moment_of(mark: str) -> int:

@@ -98,6 +98,16 @@ class Reader:
         row = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
         return 0 if row is None else int(row[0])
 
+    def known_of(self, daemon: str) -> int:
+        """How far this state knows what a daemon told: the `moment` at which the next one took over from it.
+
+        Of a daemon that it does not know: the first that it can tell of. What such a one told later came after a copy.
+        """
+        known = self._database.row("SELECT max(id) FROM lives WHERE daemon = ?", (daemon,))
+        after = known[0] if known is not None and known[0] is not None else -1
+        row = self._database.row("SELECT moment FROM lives WHERE id > ? ORDER BY id LIMIT 1", (after,))
+        return self.moment() if row is None else int(row[0])
+
     def repository(self) -> RepositoryRow:
         row = self._database.row(
             "SELECT accepted, tree, fetched, checked_at, error_reason, error_message, rewritten_from, blocked"

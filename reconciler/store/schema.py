@@ -14,6 +14,7 @@ Four orders make the store quick, each written by appending or in proportion to 
 `names`: attempts that a later state than this one had made, and where: this one had been put back from a copy.
 `collections`: ended attempts whose files are to lie here, too, with the instant from which they do; the newest end has
 the highest id. Sources of which nothing is collected have none.
+`lives`: who served this state, each since when, and how far its story had come then; '' for one that merely opened it.
 `switched_off`: sources on which a person wants nothing new to start.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
@@ -142,5 +143,9 @@ SWITCHES = """
 CREATE TABLE switched_off (source TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES)
+LIVES = """
+ALTER TABLE lives ADD COLUMN moment INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES)
 """Forward only; a published one is never edited."""

@@ -33,7 +33,8 @@ from reconciler.store.values import Accepted, DiffSummary, Draft, Event, Reposit
 
 CHUNK = 2_000
 MOMENTS_BETWEEN = 1_000_000_000  # more than a state comes along after the last start that it has told a source of
-LIVES_KEPT = 50  # how many starts later a request of a daemon that is gone may still arrive
+LIVES_TOLD = 50  # how many starts later a request of a daemon that is gone may still arrive
+LIVES_KEPT = 2_000  # two for each start: so many starts a copy that was put back may take to ask each source
 
 
 class Store(Reader):
@@ -42,7 +43,6 @@ class Store(Reader):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._acceptance = Acceptance(database, self._staging)
-        self.begun = self.moment()  # when it was opened
         self.collecting: frozenset[SourceName] = frozenset()  # ends there are put down as still to be collected
 
     @classmethod
@@ -55,14 +55,15 @@ class Store(Reader):
         with database.transaction("create"):
             sql = "INSERT INTO meta (instance, created) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)"
             database.execute(sql, (instance, at))
+            _write_life(database, "", at)  # before anything is added: what came before this was told by others
         return Store(database)
 
     def begin_life(self, daemon: str, at: Instant) -> tuple[str, ...]:
         """Write down that a daemon of this name serves the state now; returns those that did before, newest first."""
         with self._database.transaction("life"):
-            sql = "SELECT daemon FROM lives ORDER BY id DESC LIMIT ?"
-            earlier = tuple(row[0] for row in self._database.rows(sql, (LIVES_KEPT,)))
-            self._database.execute("INSERT INTO lives (daemon, begun) VALUES (?, ?)", (daemon, at))
+            sql = "SELECT daemon FROM lives WHERE daemon <> '' ORDER BY id DESC LIMIT ?"
+            earlier = tuple(row[0] for row in self._database.rows(sql, (LIVES_TOLD,)))
+            _write_life(self._database, daemon, at)
             self._database.execute("DELETE FROM lives WHERE id <= (SELECT max(id) FROM lives) - ?", (LIVES_KEPT,))
         return earlier
 
@@ -205,6 +206,7 @@ class Store(Reader):
             self._database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
             sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)"
             self._database.execute(sql, (moment + MOMENTS_BETWEEN,))
+            self._database.execute("UPDATE lives SET moment = ?", (moment + MOMENTS_BETWEEN,))
 
     # -- facts beside tasks
 
@@ -269,3 +271,11 @@ class Store(Reader):
         while page := self._database.rows(sql, (self._of(name)[0], last, CHUNK)):
             last = page[-1][0]
             yield from (task for (task,) in page)
+
+
+def _write_life(database: Database, daemon: str, at: Instant) -> None:
+    sql = (
+        "INSERT INTO lives (daemon, begun, moment)"
+        " SELECT ?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
+    )
+    database.execute(sql, (daemon, at))

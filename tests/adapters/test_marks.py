@@ -22,6 +22,7 @@ from reconciler.dialects.process import ProcessDialect
 from reconciler.project import Projects
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
+from reconciler.store import Event
 from reconciler.telemetry import Telemetry
 from reconciler.workqueue import WorkQueue
 
@@ -65,13 +66,31 @@ def names(lab: AcceptanceLab) -> list[Eid]:
 
 
 def test_a_mark_of_a_later_state_tells_that_ours_was_put_back(lab: AcceptanceLab) -> None:
-    begun, here = lab.store.begun, source(lab, A)
+    known, here = lab.store.known_of("other"), source(lab, A)
 
-    assert [False, True] == [marks.is_older(lab.store, here, f"other {moment}") for moment in (begun, begun + 1)]
+    assert [False, True] == [marks.is_older(lab.store, here, f"other {moment}") for moment in (known, known + 1)]
+
+
+def test_what_a_copy_has_come_to_since_hides_nothing_of_what_came_after_it(lab: AcceptanceLab) -> None:
+    lab.store.begin_life("before", 1.0)
+    lab.store.add_events([Event(reason="Told", message="")], 2.0)
+    copied_at = lab.store.moment()
+    for number in range(3):  # each dies before it has asked this source
+        lab.store.begin_life(f"life {number}", 3.0)
+        lab.store.add_events([Event(reason="Lost", message="")] * 5, 3.0)
+    here = source(lab, A)
+
+    assert [False, True] == [marks.is_older(lab.store, here, f"before {copied_at + more}") for more in (0, 1)]
+
+
+def test_a_rebuilt_state_knows_all_that_was_told_before(lab: AcceptanceLab) -> None:
+    lab.store.go_on_from(1000)
+
+    assert not marks.is_older(lab.store, source(lab, A), "other 1000")
 
 
 def test_our_own_mark_is_no_surprise(lab: AcceptanceLab) -> None:
-    assert not marks.is_older(lab.store, source(lab, A), f"me {lab.store.begun + 100}")
+    assert not marks.is_older(lab.store, source(lab, A), f"me {lab.store.moment() + 100}")
 
 
 @pytest.mark.parametrize("mark", ["", "nonsense", "other x", "other -1", "1000000"])

@@ -27,7 +27,7 @@ def lab(tmp_path: Path) -> RebuildLab:
         ("running", Phase.RUNNING, Phase.RUNNING),
         ("lost", Phase.LOST, Phase.WAITING),  # it is not counted, and tried again
         ("dead", Phase.LOST, Phase.WAITING),
-        ("torn", Phase.QUEUED, Phase.QUEUED),  # nobody can tell whether it has started
+        ("torn", Phase.RUNNING, Phase.RUNNING),  # as far as anybody can tell
         ("cancelled", Phase.CANCELLED, Phase.WAITING),
         ("revoked", Phase.CANCELLED, Phase.WAITING),
         ("staged", Phase.QUEUED, Phase.QUEUED),

@@ -279,4 +279,13 @@ MUTANTS = (
         caught_by=suite("adapters/test_controller_actions.py"),
         bug="an operator for the simulator: what was said dead before a crash was said again, of the next attempt",
     ),
+    Mutant(
+        name="copy-hides-what-came-after-it",
+        guard="what a state that was put back has come to since says nothing of what was told before",
+        edits=(Edit("reconciler/marks.py", "moment > store.known_of(daemon)", "moment > store.moment()"),),
+        caught_by=suite(
+            "adapters/test_marks.py::test_what_a_copy_has_come_to_since_hides_nothing_of_what_came_after_it"
+        ),
+        bug="the simulator, seed 3057: a copy that was killed before it had asked each source ran tasks again elsewhere",
+    ),
 )

@@ -46,14 +46,18 @@ class LateClock(SystemClock):
 class CodeLab:
     """One project and one source."""
 
-    def __init__(self, folder: Path, *, link: Sequence[str] = (), transfer: Transfer = Transfer.BUNDLE) -> None:
+    def __init__(
+        self, folder: Path, *, link: Sequence[str] = (), transfer: Transfer = Transfer.BUNDLE, again: bool = False
+    ) -> None:
+        """again: the folder holds a lab already."""
         self.folder = folder
         self.work = folder / "work"
         self.root = folder / "there"
         self.bundles = folder / "bundles"
         self.clock = LateClock()
-        self.work.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main")
+        if not again:
+            self.work.mkdir()
+            self.git("init", "--quiet", "--initial-branch=main")
         self.codebase = GitCodebase(str(self.work), folder / "mirrors" / "mnist.git", clock=self.clock)
         project = ProjectConfig(name=MNIST, url=str(self.work), link=tuple(link), transfer=transfer)
         config = SourceConfig(name=SourceName("far"), host="ssh://far", root=str(self.root), slots=2)

@@ -13,6 +13,7 @@ A question that gets no answer finds the source down, as does being fenced; whoe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -31,6 +32,7 @@ T = TypeVar("T")
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 SURVEY_TIMEOUT_S = 60.0
+SURVEYED_EVERY_S = 5.0
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 
@@ -128,12 +130,21 @@ class Source:
         return seen
 
     async def _look_round(self) -> None:
-        """Find out once what the machine has. Raises as `ask`; what is not understood is not told."""
+        """Find out once what the machine has. Raises as `ask`; what is not understood is not told.
+
+        That may take a while. Signs of life are asked for meanwhile: an agent that hangs must not look busy.
+        """
+        asked = asyncio.ensure_future(self.ask(survey()))
         try:
-            self._state = replace(self._state, survey=await self.ask(survey()))
+            while not (await asyncio.wait({asked}, timeout=SURVEYED_EVERY_S))[0]:
+                await self.ask(probe())
+            self._state = replace(self._state, survey=await asked)
         except ReconcilerError as error:
             if isinstance(error, LinkError | Fenced):
                 raise
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def ask(self, exchange: Exchange[T]) -> T:
         """The parsed answer. Raises what `Session.ask` raises, and Garbled when the answer is not understood."""
@@ -216,5 +227,3 @@ def survey() -> Exchange[Survey]:
 
 def _nothing(reply: Reply) -> None:
     del reply
-
-

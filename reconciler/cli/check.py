@@ -9,8 +9,10 @@ import click
 from rich.text import Text
 
 from reconciler.cli.app import App, pass_app
-from reconciler.cli.checks import Finding, Level, look_around
+from reconciler.cli.checks import look_around
+from reconciler.cli.findings import Finding, Level
 from reconciler.cli.output import console, output_option, print_json, printable
+from reconciler.core.model import Json
 
 STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
@@ -43,10 +45,11 @@ def _print(findings: Sequence[Finding]) -> None:
             page.print(f"      hint: {printable(finding.hint)}")
 
 
-def _json(finding: Finding) -> dict[str, str]:
+def _json(finding: Finding) -> dict[str, Json]:
     return {
         "name": finding.subject,
         "status": finding.level.value,
         "message": finding.message,
         "hint": finding.hint,
+        "machine": finding.machine,
     }

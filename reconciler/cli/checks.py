@@ -1,10 +1,12 @@
 """The questions that `check` asks. They change nothing, and disturb no daemon and no source root.
 
-The agent is tried in a folder of its own, because opening a real root would take it away from the daemon that owns it.
+On this machine the agent is tried in a folder of its own, because opening a real root would take it away from its
+daemon; other machines are visited, which wins nothing and makes nothing there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import re
@@ -12,12 +14,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
+from reconciler.cli.farchecks import far_findings
+from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import plural
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import InstanceId
@@ -29,22 +31,6 @@ AGENT_S = 20.0
 NOBODY = InstanceId("aaaa")
 
 
-class Level(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The answer to one question."""
-
-    subject: str
-    level: Level = Level.OK
-    message: str
-    hint: str = ""
-
-
 async def look_around(app: App) -> AsyncIterator[Finding]:
     """One answer after the other; without a configuration there is less to ask."""
     yield Finding(subject="python", message=platform.python_version())
@@ -53,14 +39,15 @@ async def look_around(app: App) -> AsyncIterator[Finding]:
         config = app.config
     except ReconcilerError as error:
         for each in parts(error):
-            yield _failure("configuration", each)
+            yield failure("configuration", each)
         return
     yield Finding(subject="configuration", message=config.file or "the default, for this repository on this machine")
     for finding in (*_state(config), _daemon(app)):
         yield finding
     yield await _repository(config, app)
-    for source in config.sources:
-        async for finding in _source(source):
+    instance = _instance(app)
+    for asked in [asyncio.ensure_future(_source(source, app, instance)) for source in config.sources]:
+        for finding in await asked:
             yield finding
 
 
@@ -111,7 +98,7 @@ async def _repository(config: Config, app: App) -> Finding:
             await repository.verify(head.commit)
             manifests = repository.listing(head.commit).manifests
         except ReconcilerError as error:
-            return _failure("repository", error)
+            return failure("repository", error)
     told = f"{wanted.url}, branch {wanted.branch} at {head.commit[:12]}, "
     told += f"{plural(len(manifests), 'manifest')} in {wanted.path}"
     if not manifests:
@@ -120,14 +107,21 @@ async def _repository(config: Config, app: App) -> Finding:
     return Finding(subject="repository", message=told)
 
 
-async def _source(source: SourceConfig) -> AsyncIterator[Finding]:
+async def _source(source: SourceConfig, app: App, instance: InstanceId | None) -> list[Finding]:
+    """All sources are asked side by side."""
     subject = f"source {source.name}"
-    if source.host is not None or source.scheduler != "process":
-        yield Finding(subject=subject, level=Level.WARN, message="is not on this machine, and was not asked")
-        return
-    yield _room(subject, source)
-    yield _disk(subject, source)
-    yield await _agent(subject)
+    if source.host is not None:
+        return await far_findings(source, app.clock, instance)
+    return [_room(subject, source), _disk(subject, source), await _agent(subject)]
+
+
+def _instance(app: App) -> InstanceId | None:
+    """Whose the roots of sources have to be; None before the first daemon."""
+    try:
+        with app.reader() as reader:
+            return reader.instance()
+    except ReconcilerError:
+        return None
 
 
 def _room(subject: str, source: SourceConfig) -> Finding:
@@ -162,14 +156,10 @@ async def _agent(subject: str) -> Finding:
             python = session.hello.python
             await session.aclose()
         except ReconcilerError as error:
-            return _failure(subject, error)
+            return failure(subject, error)
     return Finding(subject=subject, message=f"the agent answers, on Python {python}")
 
 
 def _existing(path: Path) -> Path:
     """The path itself, or the nearest folder above it that there is."""
     return next(each for each in (path, *path.parents) if each.exists())
-
-
-def _failure(subject: str, error: ReconcilerError) -> Finding:
-    return Finding(subject=subject, level=Level.FAIL, message=str(error), hint=error.hint)

@@ -22,21 +22,35 @@ class FarLab(Lab):
 
     def __init__(self, folder: Path, ssh: SshLab, host: SshHost) -> None:
         super().__init__(folder)
+        self.ssh = ssh
         self.host = host
         self.root = folder / "far"
         document = json.loads(self.config.read_text())
-        document["sources"] = {
-            HERE: {
-                "scheduler": "process",
-                "host": f"ssh://{getpass.getuser()}@127.0.0.1:{host.port}",
-                "identityFile": str(ssh.identity),
-                "knownHosts": str(ssh.known_hosts),
-                "sshConfig": str(ssh.config),
-                "root": str(self.root),
-            }
-        }
+        document["sources"] = {HERE: self._entry(host, self.root)}
         self.config.write_text(json.dumps(document))
         self.tree = ResultsTree(folder / "results")
+
+    def _entry(self, host: SshHost, root: Path) -> dict[str, object]:
+        return {
+            "scheduler": "process",
+            "host": f"ssh://{getpass.getuser()}@127.0.0.1:{host.port}",
+            "identityFile": str(self.ssh.identity),
+            "knownHosts": str(self.ssh.known_hosts),
+            "sshConfig": str(self.ssh.config),
+            "root": str(root),
+        }
+
+    def also(self, *names: str) -> None:
+        """Further sources, each a machine of its own."""
+        document = json.loads(self.config.read_text())
+        document["sources"] |= {name: self._entry(self.ssh.host(name), self.folder / name) for name in names}
+        self.config.write_text(json.dumps(document))
+
+    def change(self, **keys: object) -> None:
+        """The configuration of the one source."""
+        document = json.loads(self.config.read_text())
+        document["sources"][HERE] |= keys
+        self.config.write_text(json.dumps(document))
 
     @contextmanager
     def store(self) -> Iterator[object]:

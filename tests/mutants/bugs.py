@@ -286,6 +286,6 @@ MUTANTS = (
         caught_by=suite(
             "adapters/test_marks.py::test_what_a_copy_has_come_to_since_hides_nothing_of_what_came_after_it"
         ),
-        bug="the simulator, seed 3057: a copy that was killed before it had asked each source ran tasks again elsewhere",
+        bug="the simulator, seed 3057: a copy that was killed before it had asked all sources ran tasks twice",
     ),
 )

@@ -1,0 +1,160 @@
+"""The dialect of Slurm, 20.11 to 25: what is asked of its commands, and how their answers are read.
+
+One squeue tells of all jobs of the account, sacct only of those that should be there and are not. Nothing is asked by a
+list of ids in the queue, where one unknown id spoils the answer, nor as JSON, which says "no jobs" for "no answer".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.core.errors import Garbled
+from reconciler.core.identity import batch_eid
+from reconciler.core.jobs import Demand
+from reconciler.core.model import Eid, InstanceId, Json, Resources
+from reconciler.core.wire import (
+    PAGE,
+    AttemptSpec,
+    CancelOutcome,
+    Exchange,
+    Found,
+    Reply,
+    Request,
+    RevokeOutcome,
+    StartOutcome,
+)
+from reconciler.core.wire_commands import Command, command_to_json, ran_from_json
+from reconciler.core.wire_json import outcomes_from_json, spec_to_json
+from reconciler.dialects import slurm_rows as rows
+from reconciler.dialects import slurm_submission as submission
+from reconciler.dialects.base import Limits
+from reconciler.dialects.slurm_findings import findings
+
+ARRAY_SIZE = 1000  # Slurm's own default allows indices up to 1000
+POLL_S = 30.0
+SETTLE_S = 180.0  # covers late arrivals of submissions, slow accounting and the caches of network file systems
+SUBMIT_S = 240.0  # sbatch itself tries for 120 s when the controller says later
+ASK_S = 60.0
+_MORE_S = 60.0
+
+_ENVIRONMENT = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+_DROP = ("SLURM_(?!CONF$).*", "S(?:BATCH|QUEUE|CANCEL|ACCT|INFO|CONTROL)_.*")
+_TAG = r"[^|]*\.(?P<batch>b[a-z2-7]{14})$"
+_ELEMENT = r"^(?P<job>[0-9]+_(?P<index>[0-9]+))\|[0-9]+\|[0-9]+\|"
+_ROW = _ELEMENT + r"[^|]*\|[^|]*\|" + _TAG
+_WAITING_ROW = _ELEMENT + r"PENDING\|[^|]*\|" + _TAG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmDialect:
+    """Arrays on a Slurm cluster.
+
+    options  of sbatch for everything that is submitted, checked; those of a manifest win
+    poll_s   seconds between two questions for the queue
+    """
+
+    options: Mapping[str, str]
+    limits: Limits
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        options: Mapping[str, str],
+        poll_s: float = POLL_S,
+        array_size: int = ARRAY_SIZE,
+        settle_s: float = SETTLE_S,
+    ) -> SlurmDialect:
+        return cls(
+            options=options,
+            limits=Limits(batch_max=array_size, inspect_max=PAGE, settle_s=settle_s, poll_s=poll_s),
+        )
+
+    def submit(self, batch: Sequence[AttemptSpec]) -> Exchange[Mapping[Eid, StartOutcome]]:
+        """Submit these as one array: they are of one sweep, and have the same demand."""
+        eids = [spec.eid for spec in batch]
+        beid = batch_eid(InstanceId(eids[0][1:5]), eids)
+        name, comment = f"{batch[0].sweep}.{beid}", submission.comment_of(batch[0].sweep, eids)
+        words = submission.words(name, comment, _demand(batch[0]), len(batch), self.options)
+        body: dict[str, Json] = {
+            "batch": beid,
+            "name": name,
+            "attempts": [spec_to_json(spec) for spec in batch],
+            "command": _command(words, SUBMIT_S, stdin=submission.SCRIPT),
+            "rejects": list(submission.REJECTS),
+        }
+        request = Request(op="submit", body=body, timeout_s=SUBMIT_S + _MORE_S, repeatable=False)
+        return Exchange(request=request, parse=lambda reply: _submitted(reply, eids))
+
+    def inspect(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, Found]]:
+        """What lies on the source about these attempts, and what the scheduler says of them."""
+        silent = ["sinfo", "--noheader", "--Node", "--dead", "--format=%N"]
+        accounting = [
+            "sacct",
+            "--noheader",
+            "--parsable2",
+            "--duplicates",
+            "--jobs={jobs}",
+            f"--format={rows.ACCOUNTED}",
+        ]
+        ended = ["squeue", "--noheader", "--states=all", "--jobs={jobs}", f"--Format={rows.FINISHED}"]
+        body: dict[str, Json] = {
+            "eids": list(eids),
+            "listing": _command(["squeue", "--me", f"--format={rows.LISTED}"]),
+            "row": _ROW,
+            "histories": [_command(each) for each in (accounting, ended, silent)],
+        }
+        return Exchange(request=Request(op="listing", body=body, timeout_s=4 * ASK_S + _MORE_S), parse=findings)
+
+    def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]:
+        """Give these attempts up, unless they have started: then nothing happens."""
+        request = _withdrawal(eids, running=False)
+        return Exchange(
+            request=request, parse=lambda reply: outcomes_from_json(RevokeOutcome, reply.body.get("outcomes"))
+        )
+
+    def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]:
+        """End these attempts: one that has not started never will, one that runs is told to end."""
+        request = _withdrawal(eids, running=True)
+        return Exchange(
+            request=request, parse=lambda reply: outcomes_from_json(CancelOutcome, reply.body.get("outcomes"))
+        )
+
+
+def _demand(spec: AttemptSpec) -> Demand:
+    return spec.demand or Demand(resources=Resources(walltime_s=spec.walltime_s, gpus=spec.gpus))
+
+
+def command(argv: Sequence[str], timeout_s: float = ASK_S, stdin: str = "") -> Command:
+    """With an environment in which nobody's habits change what is printed."""
+    return Command(argv=tuple(argv), env=_ENVIRONMENT, drop=_DROP, stdin=stdin, timeout_s=timeout_s)
+
+
+def _command(argv: Sequence[str], timeout_s: float = ASK_S, stdin: str = "") -> Mapping[str, Json]:
+    return command_to_json(command(argv, timeout_s, stdin))
+
+
+def _withdrawal(eids: Sequence[Eid], *, running: bool) -> Request:
+    """By name and id. A waiting element by its id alone, for with a name scancel would take all that wait with it."""
+    listing = ["squeue", "--me", "--array", "--name={names}", f"--format={rows.LISTED}"]
+    ends: list[Json] = [
+        {"row": _WAITING_ROW, "end": _command(["scancel", "--quiet", "{jobs}"])},
+        {"row": _ROW, "end": _command(["scancel", "--quiet", "--name={name}", "{jobs}"])},
+    ]
+    body: dict[str, Json] = {"eids": list(eids), "listing": _command(listing), "ends": ends, "running": running}
+    return Request(op="withdraw", body=body, timeout_s=10 * ASK_S + _MORE_S)
+
+
+def _submitted(reply: Reply, eids: Sequence[Eid]) -> Mapping[Eid, StartOutcome]:
+    """What is known of each; those are left out of which nothing is."""
+    outcomes = outcomes_from_json(StartOutcome, reply.body.get("outcomes"))
+    told = reply.body.get("ran") or reply.body.get("already")
+    ran = None if told is None else ran_from_json(told)
+    if reply.body.get("rejected") is True:
+        if ran is None:
+            raise Garbled("Garbled", "a submission was rejected, and the agent does not say how")
+        raise submission.refusal(ran)
+    if ran is None or not submission.accepted(ran):
+        return outcomes
+    return {**dict.fromkeys(eids, StartOutcome.ACCEPTED), **outcomes}

@@ -1,0 +1,242 @@
+"""A real Slurm on this machine, for tests: its daemons in a short temporary folder, on loopback, without systemd.
+
+    lab = SlurmLab(folder); lab.start()
+    link = lab.link()                     # a local agent that finds this cluster
+    lab.kill_controller(); lab.start_controller()
+    lab.close()
+
+Several may run at once: nothing outside the folder is read or written. The folder must have a short path, because the
+daemons make sockets in it. A cluster of a test is quick to schedule and quick to forget; everything else is as usual.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from reconciler.links.local import LocalLink
+
+START_S = 60.0
+STOP_S = 10.0
+CLIENT_S = 30.0
+
+CONFIG = """\
+ClusterName=lab
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket={folder}/munge.sock
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+MailProg=/bin/true
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=2
+MessageTimeout=10
+SlurmdTimeout=30
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,default_queue_depth=1000
+{more}
+NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs={cpus} RealMemory=64000
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO DefMemPerCPU=10
+"""
+DEFAULTS = {
+    "AccountingStorageType": "accounting_storage/none",
+    "MaxArraySize": "20001",
+    "MaxJobCount": "60000",
+    "MinJobAge": "300",
+}
+
+
+class SlurmLab:
+    """One cluster: munged, slurmctld and a slurmd for each node. They are our children, and end by pid."""
+
+    def __init__(self, folder: Path, *, nodes: int = 2, cpus: int = 64, **settings: str) -> None:
+        """settings: further lines of slurm.conf."""
+        self.folder = folder
+        self.nodes = [f"n{number + 1}" for number in range(nodes)]
+        self._cpus = cpus
+        self._settings = {**DEFAULTS, **settings}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What clients need, so that they find this cluster."""
+        return {"SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def link(self) -> LocalLink:
+        """The agent on this machine, which finds this cluster as any login shell would."""
+        python = self.folder / "python"
+        python.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        return LocalLink(python=str(python))
+
+    def start(self) -> None:
+        """Returns when all nodes are idle: after about a second."""
+        self.folder.mkdir(0o755, parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        for name in ("state", *(f"spool.{node}" for node in self.nodes)):
+            (self.folder / name).mkdir(exist_ok=True)
+        self._configure()
+        key = self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o600)
+        files = [
+            f"--{option}={self.folder}/munge{ending}"
+            for option, ending in (
+                ("socket", ".sock"), ("key-file", ".key"), ("log-file", ".log"), ("pid-file", ".pid"),
+                ("seed-file", ".seed"),
+            )
+        ]  # fmt: skip
+        self._spawn("munged", ["/usr/sbin/munged", "-F", "--force", *files])
+        _until((self.folder / "munge.sock").exists, "munged")
+        self.start_controller()
+        for node in self.nodes:
+            self.start_node(node)
+        self.until_idle()
+
+    def until_idle(self) -> None:
+        """All nodes are up, and free of reasons not to be used."""
+        _until(lambda: self._states() == dict.fromkeys(self.nodes, True), "the nodes")
+
+    def close(self) -> None:
+        """Jobs first: what runs them outlives the daemons."""
+        if "slurmctld" in self._children and self._children["slurmctld"].poll() is None:
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                self.run("scancel", f"--user={getpass.getuser()}")
+                _until(lambda: not self.run("squeue", "-h", "-t", "R,CG"), "jobs to end", STOP_S)
+        for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld", "munged"]:
+            self._end(name, signal.SIGTERM)
+
+    # ------------------------------------------------------------------------------------------ what is done to it
+
+    def start_controller(self) -> None:
+        self._spawn("slurmctld", ["/usr/sbin/slurmctld", "-D"])
+
+    def kill_controller(self, number: int = signal.SIGKILL) -> None:
+        """Nobody answers any more; what runs goes on."""
+        self._end("slurmctld", number)
+
+    def signal_controller(self, number: int) -> None:
+        """SIGSTOP and SIGCONT, say."""
+        self._children["slurmctld"].send_signal(number)
+
+    def start_node(self, node: str) -> None:
+        self._spawn(f"slurmd.{node}", ["/usr/sbin/slurmd", "-D", "-N", node])
+
+    def kill_node(self, node: str, number: int = signal.SIGKILL) -> None:
+        self._end(f"slurmd.{node}", number)
+
+    def run(self, *argv: str, timeout_s: float = CLIENT_S) -> str:
+        """A client of this cluster, to its end; fails with what it said."""
+        ran = subprocess.run(
+            argv,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert ran.returncode == 0, f"{argv}: exit {ran.returncode}: {ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+    def answers(self) -> bool:
+        """Whether the controller does."""
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            return "is UP" in self.run("scontrol", "ping", timeout_s=5.0)
+        return False
+
+    def until_it_answers(self) -> None:
+        _until(self.answers, "the controller")
+
+    # ------------------------------------------------------------------------------------------ its daemons
+
+    def _configure(self) -> None:
+        host = socket.gethostname().partition(".")[0]
+        port, first = _free_ports(1 + len(self.nodes))
+        text = CONFIG.format(
+            host=host,
+            port=port,
+            user=getpass.getuser(),
+            folder=self.folder,
+            nodes=len(self.nodes),
+            cpus=self._cpus,
+            first=first,
+            last=first + len(self.nodes) - 1,
+            more="\n".join(f"{name}={value}" for name, value in self._settings.items()),
+        )
+        (self.folder / "slurm.conf").write_text(text)
+
+    def _spawn(self, name: str, argv: list[str]) -> None:
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self._children[name] = subprocess.Popen(
+                argv,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=self.folder,
+            )
+
+    def _end(self, name: str, number: int) -> None:
+        child = self._children.pop(name, None)
+        if child is None:
+            return
+        child.send_signal(number)
+        child.send_signal(signal.SIGCONT)
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _states(self) -> dict[str, bool]:
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            rows = [line.split() for line in self.run("sinfo", "-hN", "-o", "%N %t", timeout_s=5.0).splitlines()]
+            return {row[0]: row[1] in ("idle", "mix", "alloc") for row in rows}
+        return {}
+
+
+def _until(true: Callable[[], object], what: str, timeout_s: float = START_S) -> None:
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until, f"no {what} within {timeout_s:g} s"
+        time.sleep(0.02)
+
+
+def _free_ports(count: int) -> tuple[int, int]:
+    """One, and the first of the row that follows it."""
+    while True:
+        first = 20000 + secrets.randbelow(10000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first, first + 1

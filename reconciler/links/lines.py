@@ -19,7 +19,7 @@ from reconciler.links.base import Ruler
 
 READ_BYTES = 1 << 18
 MAX_LINE_BYTES = 1 << 26
-MUTATIONS = frozenset({"start", "revoke", "cancel", "ack", "forget"}) | CODE_OPERATIONS
+MUTATIONS = frozenset({"start", "submit", "revoke", "cancel", "withdraw", "ack", "forget"}) | CODE_OPERATIONS
 
 
 class Stream(Protocol):

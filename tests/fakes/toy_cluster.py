@@ -83,7 +83,6 @@ class ToyCluster:
     def submission(self, session: Session, specs: list[AttemptSpec]) -> Request:
         beid = batch_eid(InstanceId("aaaa"), [spec.eid for spec in specs])
         body = {
-            "epoch": session.hello.epoch,
             "batch": beid,
             "name": f"a-sweep.{beid}",
             "attempts": [spec_to_json(spec) for spec in specs],
@@ -103,7 +102,6 @@ class ToyCluster:
     async def withdraw(self, session: Session, *eids: Eid, running: bool) -> dict[str, str]:
         ends = [{"row": row, "end": self.toy("end", "{jobs}")} for row in (WAITS, RUNS)]
         body = {
-            "epoch": session.hello.epoch,
             "eids": list(eids),
             "listing": self.toy("list"),
             "ends": ends,

@@ -88,12 +88,18 @@ class SlurmLab:
         """What clients need, so that they find this cluster."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
-    def link(self) -> LocalLink:
-        """The agent on this machine, which finds this cluster as any login shell would."""
+    @property
+    def python(self) -> Path:
+        """A Python whose programs find this cluster, as a login shell of the site would set it up."""
         python = self.folder / "python"
-        python.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {sys.executable} "$@"\n')
-        python.chmod(0o755)
-        return LocalLink(python=str(python))
+        if not python.exists():
+            python.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {sys.executable} "$@"\n')
+            python.chmod(0o755)
+        return python
+
+    def link(self) -> LocalLink:
+        """An agent on this machine that finds this cluster."""
+        return LocalLink(python=str(self.python))
 
     def start(self) -> None:
         """Returns when all nodes are idle: after about a second."""

@@ -91,7 +91,7 @@ async def snapshot(git_dir: Path, folder: Path, files: Mapping[str, State]) -> C
     """
     if _is_new(git_dir):
         await _Git(git_dir, {}).text("init", "--quiet", "--bare", "--initial-branch=main", ".")
-    plain = [name for name, state in files.items() if state.kind != "l"]
+    plain = [name for name, state in files.items() if state.kind != "l" and "\n" not in name]
     with tempfile.TemporaryDirectory(prefix="reconciler-") as temporary:
         environment = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": f"{temporary}/index", **_FIRST_OF_ALL}
         git = _Git(git_dir, environment)
@@ -99,11 +99,16 @@ async def snapshot(git_dir: Path, folder: Path, files: Mapping[str, State]) -> C
         words = ("hash-object", "-w", "--no-filters", "--stdin-paths")
         blobs = dict(zip(plain, (await git.text(*words, stdin=paths)).split(), strict=True))
         for name in files.keys() - blobs.keys():
-            target = os.fsencode((folder / name).readlink())
-            blobs[name] = await git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=target)
+            data = _read(folder / name)
+            blobs[name] = await git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data)
         lines = "".join(f"{_MODES[state.kind]} {blobs[name]}\t{name}\0" for name, state in files.items())
         await git.text("update-index", "-z", "--index-info", stdin=lines.encode("utf-8", "surrogateescape"))
         return Commit(await git.text("commit-tree", await git.text("write-tree"), "-m", "A folder without git"))
+
+
+def _read(path: Path) -> bytes:
+    """A file, or where a link leads."""
+    return os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
 
 
 def _is_new(git_dir: Path) -> bool:

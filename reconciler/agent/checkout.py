@@ -162,10 +162,13 @@ def _environment() -> Dict[str, str]:
 
 def _sealing(git: Git, folder: str) -> Optional[bytes]:
     """The seal of all tracked files, and of what says which commit they are; None when one of them is not there."""
-    names = git.words("ls-files", "-z", "--cached")
+    names = git.words("ls-files", "-z", "--cached", "--recurse-submodules")
+    reference = git.text("symbolic-ref", "--quiet", "HEAD", codes=(0, 1))
     extra = []
-    for name in ("HEAD", git.text("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)), "packed-refs"):
+    for name in ("HEAD", reference, "packed-refs", "logs/HEAD"):
         path = os.path.join(folder, git.text("rev-parse", "--git-path", name)) if name else ""
+        if path and name == reference and not os.path.lexists(path):
+            path = os.path.dirname(path)  # it is packed: the next commit makes it anew
         if path and os.path.lexists(path):
             extra.append(path)
     try:

@@ -204,6 +204,7 @@ def _tell_push(changes: list[Change], done: Pushed, *, finished: str, dry_run: b
         click.echo(f"left alone, edited there in the last moment: {printable(each)}")
     if done.backup:
         click.echo(f"what was there before: {printable(done.backup)}")
+        click.echo("sweeps that are pinned to what was there wait until it is so again, or until they are pinned anew")
 
 
 async def _pull(

@@ -177,7 +177,8 @@ def tree_differs_from(tree: Tree, wanted: Mapping[str, State] | None, pin: Commi
     if pin_of(tree.hash) == pin:
         return ""
     if wanted is None:
-        return f"its files have the hash {tree.hash[:12]}, not {hash_of(pin)[:12]}"
+        told = f"its files have the hash {tree.hash[:12]}, not {hash_of(pin)[:12]}"
+        return f"{told}; `reconciler project diff` names them"
     names = ordered(each.name for each in compared(wanted, tree.files))
     return f"{len(names)} files differ: {named(names)}"
 

@@ -146,7 +146,28 @@ async def test_another_commit_after_the_look_is_seen_at_the_start_though_no_file
     found = await way(there.directory).bring(source, pin)
     there.git("commit", "-q", "--allow-empty", "-m", "nothing")
 
-    assert [".git/refs/heads/main"] == [name.rpartition("there/")[2] for name in seal.differing(found.seal)]
+    told = [name.rpartition("there/")[2] for name in seal.differing(found.seal)]
+    assert [".git/refs/heads/main", ".git/logs/HEAD"] == told
+
+
+async def test_a_commit_that_moves_a_packed_branch_is_seen_at_the_start(source, there, pin):
+    there.git("pack-refs", "--all")
+    found = await way(there.directory).bring(source, pin)
+    there.git("commit", "-q", "--allow-empty", "-m", "nothing")
+
+    assert [] != seal.differing(found.seal)
+
+
+async def test_a_file_of_a_submodule_is_sealed_like_any_other(source, there, tmp_path):
+    inner = GitRepository(tmp_path / "inner")
+    inner.commit({"lib.py": "1\n"})
+    there.git("submodule", "--quiet", "add", str(inner.directory), "lib")
+    pin = Commit(there.commit(FILES))
+    found = await way(there.directory).bring(source, pin)
+    there.write("lib/lib.py", "2\n")
+
+    assert ["lib/lib.py"] == seal.differing(found.seal)
+    assert "1 modified: lib" == await verdict(source, there, pin)
 
 
 async def test_looking_writes_nothing_into_the_checkout(source, there, pin):

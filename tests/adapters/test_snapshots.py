@@ -34,6 +34,8 @@ def folder(tmp_path):
     (made / "run.sh").write_text("#!/bin/sh\n")
     (made / "run.sh").chmod(0o755)
     (made / "link").symlink_to("train.py")
+    (made / "two\nlines").write_text("odd\n")
+    (made / os.fsdecode(b"no \xff text")).write_text("odd\n")
     return made
 
 

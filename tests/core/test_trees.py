@@ -73,7 +73,8 @@ def test_a_tree_is_told_by_its_hash_and_where_it_is_known_by_its_files():
     pin = pin_of("0" * 64)
 
     assert "" == tree_differs_from(tree, None, pin_of(tree.hash))
-    assert f"its files have the hash {tree.hash[:12]}, not 000000000000" == tree_differs_from(tree, None, pin)
+    told = f"its files have the hash {tree.hash[:12]}, not 000000000000; `reconciler project diff` names them"
+    assert told == tree_differs_from(tree, None, pin)
     assert "2 files differ: b.yaml, a.py" == tree_differs_from(tree, {"a.py": C}, pin)
 
 

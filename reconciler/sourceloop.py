@@ -69,7 +69,7 @@ class SourceLoop:
         self.source = source
         self._store = store
         self._catalog = catalog
-        self._projects = projects
+        self.projects = projects
         projects.stirred = self.kick
         self._clock = clock
         self._notify = notify
@@ -129,7 +129,7 @@ class SourceLoop:
 
     def code_problem(self, code: Code | None) -> Hold | None:
         """Why nothing that runs this code can start here."""
-        return code and self._projects.problem(code)
+        return code and self.projects.problem(code)
 
     def prefetch(self) -> int:
         """How many attempts the source may queue beyond its slots: as many as it has just finished, so that ends are
@@ -252,7 +252,7 @@ class SourceLoop:
     async def _submit_all(self) -> None:
         while True:
             done = await apply.submit(
-                self.source, self._store, self._catalog, self._projects, self._clock, self._flying
+                self.source, self._store, self._catalog, self.projects, self._clock, self._flying
             )
             await self._look_at(done.look_at)
             if done.refused:
@@ -272,8 +272,8 @@ class SourceLoop:
         """Bring the code that intents wait for, beside everything else: that may take minutes."""
         while True:
             self._wanted.clear()
-            await self._projects.keep({sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None})
-            if await self._projects.bring(apply.codes(self.source, self._store, self._catalog)):
+            await self.projects.keep({sweep.code for sweep in self._catalog.sweeps() if sweep.code is not None})
+            if await self.projects.bring(apply.codes(self.source, self._store, self._catalog)):
                 self._wake.set()
                 self._changed(frozenset())
             await self._pause(self._wanted, CODE_EVERY_S)
@@ -379,7 +379,7 @@ class SourceLoop:
         if seen.refused:
             self._pause_after(seen.refused)
         for sweep in filter(None, map(self._catalog.get, seen.differs)):
-            self._projects.doubt(sweep.code)
+            self.projects.doubt(sweep.code)
         if seen.again:
             self._wake.set()
 

@@ -6,14 +6,26 @@ unless the counts have overtaken them: it may have been killed in between.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.dispatch import Hold
-from reconciler.core.model import Condition, ConditionStatus, Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.model import Condition, ConditionStatus, Instant, Json, Phase, ProjectName, SourceName, SweepName
+from reconciler.core.settings import SELF
 from reconciler.core.spec import SweepState
-from reconciler.core.status import POLARITY, Polarity, Problem, SweepFacts, SweepStatus, sweep_json, sweep_status
+from reconciler.core.status import (
+    POLARITY,
+    CodeFacts,
+    Polarity,
+    Problem,
+    SweepFacts,
+    SweepStatus,
+    sweep_json,
+    sweep_status,
+)
+from reconciler.fields import Fields
 from reconciler.store import InvalidRow, Reader, RepositoryRow, SourceRow, SweepRow
 
 
@@ -77,10 +89,19 @@ def sweep_told(reader: Reader, row: SweepRow) -> SweepStatus:
             history_rewritten=_problem(row, "HistoryRewritten"),
             unresolved=int(_problem(row, "Unresolved") is not None),
             error=_error(row),
+            code=_code(row),
         )
     )
     outdated = _ready(row.conditions) != _ready(status.conditions)
     return status if outdated else replace(status, conditions=row.conditions)
+
+
+def _code(row: SweepRow) -> CodeFacts | None:
+    """What its tasks run; where it lies only the daemon can tell."""
+    if row.pin is None:
+        return None
+    spec = Fields.of(json.loads(row.document)).part("spec")
+    return CodeFacts(project=ProjectName(spec.text("project", SELF)), pin=row.pin)
 
 
 def _ready(conditions: Iterable[Condition]) -> ConditionStatus | None:
@@ -116,7 +137,8 @@ def bad_news(sweep: SweepStatus) -> list[str]:
     return [
         f"{condition.type}: {condition.message or condition.reason}"
         for condition in sweep.conditions
-        if POLARITY.get(condition.type) is Polarity.BAD and condition.status is ConditionStatus.TRUE
+        if (POLARITY.get(condition.type) is Polarity.BAD and condition.status is ConditionStatus.TRUE)
+        or (condition.type == "ProjectInSync" and condition.status is ConditionStatus.FALSE)
     ]
 
 

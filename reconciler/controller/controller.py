@@ -11,6 +11,7 @@ from reconciler.clock import Clock
 from reconciler.controller import placement, reporting
 from reconciler.controller.acceptance import NO_CODEBASES, Acceptance
 from reconciler.controller.actions import Actions
+from reconciler.controller.codes import code_facts, project_snapshots
 from reconciler.controller.keys import DISPATCH, REPOSITORY, REQUESTS, Key, sweep_key
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Damaged, ReconcilerError, RepositoryError
@@ -214,7 +215,12 @@ class Controller:
             self._cancel_all(sweep)
         holds = self._holds.get(name, ())
         status = reporting.status_of(
-            self._store, sweep, holds=holds, repository=self._store.repository(), unresolved=self._unresolved(name)
+            self._store,
+            sweep,
+            holds=holds,
+            repository=self._store.repository(),
+            unresolved=self._unresolved(name),
+            code=code_facts(sweep, self._loops),
         )
         told = self._store.set_status(name, status.conditions, reporting.holds_json(holds))
         if told or sweep.row.deleted:
@@ -289,6 +295,7 @@ class Controller:
                     reporting.source_snapshot(loop, active.get(loop.name, 0), uncollected.get(loop.name, 0))
                     for loop in self._loops.values()
                 ),
+                projects=project_snapshots(codes, self._loops),
                 manifests_valid=len([sweep for sweep in sweeps if not sweep.row.deleted]) - len(invalid),
                 manifests_invalid=len(invalid),
                 last_fetch_success_at=self._fetched_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from reconciler.catalog import Sweep
 from reconciler.collect import Tally
@@ -10,17 +11,23 @@ from reconciler.controller.machines import details
 from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
 from reconciler.core.model import Code, Instant, Json, Phase, SourceName, SweepName
-from reconciler.core.status import Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
+from reconciler.core.status import CodeFacts, Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import InvalidRow, Reader, RepositoryRow
 from reconciler.telemetry import SourceSnapshot, SweepSnapshot
 
 
 def status_of(
-    reader: Reader, sweep: Sweep, *, holds: Sequence[Hold], repository: RepositoryRow, unresolved: int
+    reader: Reader,
+    sweep: Sweep,
+    *,
+    holds: Sequence[Hold],
+    repository: RepositoryRow,
+    unresolved: int,
+    code: CodeFacts | None,
 ) -> SweepStatus:
     """One sweep, as it is to be told."""
-    return sweep_status(_facts(reader, sweep, holds, repository, unresolved))
+    return sweep_status(replace(_facts(reader, sweep, holds, repository, unresolved), code=code))
 
 
 def _facts(

@@ -37,6 +37,7 @@ REASONS: Mapping[str, Reason] = {
         "Read `reconciler plan`; then `reconciler approve PLAN`, or restore the manifests with a commit.",
     ),
     "AsExpected": Reason("The condition does not hold, as it should be.", ""),
+    "AsPinned": Reason("The code on the source is exactly what the sweep is pinned to.", ""),
     "Backoff": Reason(
         "The last attempt failed, and the next one starts when the wait of `retry.backoff` has passed.",
         "Look at the logs of the last attempt; `reconciler retry` ends the wait.",
@@ -146,6 +147,7 @@ REASONS: Mapping[str, Reason] = {
         "The scheduler did not have the attempt for long, and it had not started: another one replaces it.",
         "",
     ),
+    "NotLookedAt": Reason("The code was not needed on any source since the daemon began, so nobody has looked.", ""),
     "NotScheduled": Reason(
         "The schedule of the sweep has not ticked since it was accepted: nothing of it starts before.",
         "Wait, or remove `schedule` from the manifest.",

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from reconciler.core.fit import Hold
-from reconciler.core.model import Commit, Condition, ConditionStatus, Json, Phase, SourceName, SweepName
+from reconciler.core.model import Commit, Condition, ConditionStatus, Json, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.spec import SweepState
 
 
@@ -33,6 +33,7 @@ POLARITY: Mapping[str, Polarity] = {
     "Invalid": Polarity.BAD,
     "PruneBlocked": Polarity.BAD,
     "HistoryRewritten": Polarity.BAD,
+    "ProjectInSync": Polarity.GOOD,
     # of sources
     "Up": Polarity.GOOD,
     "Disabled": Polarity.BAD,
@@ -58,6 +59,16 @@ DISABLED = Problem(reason="DisabledByOperator", message="nothing new starts here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFacts:
+    """The code of one sweep: the sources that are known to hold it as pinned, and those on which it is not ready."""
+
+    project: ProjectName
+    pin: Commit
+    ready: Sequence[SourceName] = ()
+    problems: Mapping[SourceName, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepFacts:
     """All that is known about one sweep.
 
@@ -72,6 +83,7 @@ class SweepFacts:
     prune_blocked        removals that wait for an approval
     history_rewritten    the branch was rewritten: cancellations wait for an approval
     error                the last pass over this sweep failed
+    code                 what its tasks run; None: that is not known yet
     """
 
     name: SweepName
@@ -88,6 +100,7 @@ class SweepFacts:
     prune_blocked: Problem | None = None
     history_rewritten: Problem | None = None
     error: Problem | None = None
+    code: CodeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,7 @@ class SweepStatus:
     tasks: Mapping[Phase, int]
     sources: Mapping[SourceName, int]
     holds: tuple[Hold, ...]
+    code: CodeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +169,7 @@ def sweep_status(facts: SweepFacts) -> SweepStatus:
             _when("PruneBlocked", facts.prune_blocked),
             _when("HistoryRewritten", facts.history_rewritten),
             _when("Unresolved", _unresolved(facts.unresolved)),
+            *([] if facts.code is None else [_in_sync(facts.code)]),
         ]
     )
     return SweepStatus(
@@ -167,6 +182,7 @@ def sweep_status(facts: SweepFacts) -> SweepStatus:
         tasks={phase: facts.tasks.get(phase, 0) for phase in Phase},
         sources=dict(sorted(facts.sources.items())),
         holds=tuple(facts.holds),
+        code=facts.code,
     )
 
 
@@ -223,6 +239,19 @@ def _unresolved(attempts: int) -> Problem | None:
     if not attempts:
         return None
     return Problem(reason="NoProof", message=f"{attempts} attempts may run or have ended: the evidence does not tell")
+
+
+def _in_sync(code: CodeFacts) -> Condition:
+    """True: it lies as pinned wherever it was looked for. Unknown: nobody has looked, or it is on its way."""
+    shown = f"{code.project} {code.pin[:12]}"
+    if not code.problems:
+        if not code.ready:
+            return _condition("ProjectInSync", ConditionStatus.UNKNOWN, "NotLookedAt", f"{shown} was not needed so far")
+        return _condition("ProjectInSync", ConditionStatus.TRUE, "AsPinned", f"{shown} on {', '.join(code.ready)}")
+    wrong = [problem for problem in code.problems.values() if problem.reason != "ProjectComing"]
+    told = wrong or list(code.problems.values())
+    status = ConditionStatus.FALSE if wrong else ConditionStatus.UNKNOWN
+    return _condition("ProjectInSync", status, told[0].reason, "; ".join(problem.message for problem in told))
 
 
 def _stalled(facts: SweepFacts) -> Problem | None:
@@ -330,6 +359,8 @@ def sweep_json(status: SweepStatus) -> dict[str, Json]:
         "state": status.state.value,
         "generation": status.generation,
         "observedGeneration": status.observed_generation,
+        "project": None if status.code is None else status.code.project,
+        "commit": None if status.code is None else status.code.pin,
         "summary": status.summary,
         "conditions": [_condition_json(condition) for condition in status.conditions],
         "tasks": {

@@ -8,12 +8,13 @@ metrics.py    Telemetry: the Prometheus registry, over the newest snapshot and t
 
 from reconciler.telemetry.logs import LogFormat, configure_logging
 from reconciler.telemetry.metrics import FetchResult, KeyKind, ReconcileResult, Telemetry
-from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
+from reconciler.telemetry.snapshot import ProjectSnapshot, Snapshot, SourceSnapshot, SweepSnapshot
 
 __all__ = [
     "FetchResult",
     "KeyKind",
     "LogFormat",
+    "ProjectSnapshot",
     "ReconcileResult",
     "Snapshot",
     "SourceSnapshot",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from reconciler.core.model import Instant, Phase, SourceName
+from reconciler.telemetry.projects import of_projects
 from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
 
 SWEEPS_MAX = 200
@@ -39,6 +40,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _of_sweeps(shown)
     yield from _of_tasks(rows)
     yield from _of_sources(snapshot.sources)
+    yield from of_projects(snapshot.projects)
 
 
 def _importance(sweep: SweepSnapshot) -> tuple[bool, float, str]:

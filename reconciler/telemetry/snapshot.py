@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Instant, Phase, SourceName, SweepName
+from reconciler.core.model import Instant, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.spec import SweepState
 
 
@@ -47,11 +47,24 @@ class SourceSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSnapshot:
+    """One project on one source. in_sync None: nobody has looked. The numbers only ever grow."""
+
+    source: SourceName
+    project: ProjectName
+    in_sync: bool | None
+    brought: int
+    failures: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """All that the store and the sources say. Instants are None until they have happened."""
 
     sweeps: tuple[SweepSnapshot, ...] = ()
     sources: tuple[SourceSnapshot, ...] = ()
+    projects: tuple[ProjectSnapshot, ...] = ()
     manifests_valid: int | None = None
     manifests_invalid: int | None = None
     last_fetch_success_at: Instant | None = None

@@ -94,12 +94,13 @@ def test_status_as_json_has_exactly_the_promised_keys(ask_json):
     (source,) = status["sources"]
     assert list(status) == ["revision", "sweeps", "sources"]
     assert list(sweep) == [
-        "name", "state", "generation", "observedGeneration", "summary", "conditions", "tasks", "sources", "holds",
+        "name", "state", "generation", "observedGeneration", "project", "commit", "summary", "conditions", "tasks",
+        "sources", "holds",
     ]  # fmt: skip
     assert set(source) == {
         "name", "up", "enabled", "slots", "active", "gpus", "gpusFree", "uncollected", "conditions",
     }  # fmt: skip
-    assert [list(condition) for condition in sweep["conditions"]] == [["type", "status", "reason", "message"]] * 2
+    assert [list(condition) for condition in sweep["conditions"]] == [["type", "status", "reason", "message"]] * 3
 
 
 def test_status_as_json_counts_tasks_by_phase(ask_json):

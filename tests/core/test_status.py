@@ -207,6 +207,8 @@ def test_status_as_json():
                 "state": "Active",
                 "generation": 3,
                 "observedGeneration": 3,
+                "project": None,
+                "commit": None,
                 "summary": "1 running, 2 waiting: ParallelismReached",
                 "conditions": [
                     {"type": "Ready", "status": "False", "reason": "Progressing", "message": "3 tasks to go"},

@@ -93,7 +93,13 @@ def sweep_told(reader: Reader, row: SweepRow) -> SweepStatus:
         )
     )
     outdated = _ready(row.conditions) != _ready(status.conditions)
-    return status if outdated else replace(status, conditions=row.conditions)
+    return replace(status, conditions=_freshened(row, status) if outdated else row.conditions)
+
+
+def _freshened(row: SweepRow, status: SweepStatus) -> tuple[Condition, ...]:
+    """What the counts say; of the code only the daemon can tell."""
+    told = [each for each in row.conditions if each.type == "ProjectInSync"]
+    return (*(each for each in status.conditions if not told or each.type != "ProjectInSync"), *told)
 
 
 def _code(row: SweepRow) -> CodeFacts | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -60,16 +60,15 @@ def why(app: App, sweep: str, task: str, output: str) -> int:
 def _explanation(app: App, reader: Reader, row: SweepRow, task: Task) -> Explanation:
     """With the very values with which the daemon decides."""
     from reconciler.catalog import Sweep
-    from reconciler.controller.queues import capacities_of, queue_of, wanted_resources
+    from reconciler.controller.queues import barred_of, capacities_of, queue_of, wanted_resources
     from reconciler.core.dispatch import explain
     from reconciler.manifests import from_document
 
     assert row.policy is not None, "a sweep without a policy was never accepted, and has no tasks"
     sweep = Sweep(row=row, spec=from_document(json.loads(row.document)), policy=row.policy)
     now = app.clock.now()
-    told = explain(
-        task, wanted_resources(sweep, task), queue_of(reader, sweep, now), capacities_of(reader, app.config), now
-    )
+    queue = replace(queue_of(reader, sweep, now), barred=barred_of(reader, sweep))
+    told = explain(task, wanted_resources(sweep, task), queue, capacities_of(reader, app.config), now)
     attempts = reader.attempts(task.key)
     newest = attempts[-1] if attempts else None
     failed = newest is not None and newest.phase in (Phase.FAILED, Phase.LOST)

@@ -114,6 +114,18 @@ def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
     ]
 
 
+def barred_of(reader: Reader, sweep: Sweep) -> dict[SourceName, Hold]:
+    """Where the code of a sweep is not ready, and why, as the daemon last wrote it down for readers."""
+    barred: dict[SourceName, Hold] = {}
+    for row in reader.sources():
+        projects = _told(row.state, "projects")
+        for told in projects if isinstance(projects, list) else ():
+            reason, message = _told(told, "reason"), _told(told, "message")
+            if sweep.code == (_told(told, "project"), _told(told, "revision")) and reason:
+                barred[row.name] = Hold(reason=str(reason), message=str(message))
+    return barred
+
+
 def _told(state: Json, name: str) -> Json:
     return state.get(name) if isinstance(state, dict) else None
 

@@ -224,6 +224,17 @@ def test_why_says_that_no_daemon_runs(lab, ask):
         assert "no daemon runs" not in ask("why", "lr", waiting)
 
 
+def test_why_of_a_task_whose_code_differs_on_the_only_source(tmp_path, capsys):
+    lab = Lab(tmp_path / "differs")
+    lab.accept()
+    code = {"project": "self", "revision": COMMIT, "reason": "ProjectDiffers", "message": "1 modified: conf.yaml"}
+    with lab.store() as store:
+        store.set_source(HERE, {"up": True, "projects": [code]}, AT)
+    execute(["--config", str(lab.config), "why", "lr", lab.tasks()[0].key.task, "-o", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert ("ProjectDiffers", "1 modified: conf.yaml") == (told["reason"], told["message"])
+
+
 def test_why_of_a_paused_sweep(tmp_path, capsys):
     lab = Lab(tmp_path / "paused")
     lab.accept(LR + "  state: Paused\n")

@@ -118,6 +118,7 @@ class Collector:
             except (LinkError, Fenced, Damaged):
                 raise
             except ResultsError as error:
+                self._after = 0
                 await self._wait_for_room(error)
             except ReconcilerError as error:
                 for each in page:

@@ -183,13 +183,14 @@ async def test_a_full_disk_here_waits_and_says_so(lab) -> None:
         raise ResultsError("ResultsDiskFull", "no space", hint="make room")
 
     lab.tree.keep = full
-    await lab.collect(2.0)
-    asked = len(lab.far.asked)
-    assert ("ResultsDiskFull", 1, 1) == (lab.collector.tally.problem.reason, lab.pending(), asked)
+    session = asyncio.ensure_future(lab.collect(30.0))
+    while not lab.collector.tally.failures:  # noqa: ASYNC110 - no event tells it
+        await asyncio.sleep(0)
+    assert ("ResultsDiskFull", 1, 1) == (lab.collector.tally.problem.reason, lab.pending(), len(lab.far.asked))
 
     lab.tree.keep = keep
-    await lab.collect()
-    assert ({"stdout.log": b"out"}, None) == (lab.lies(attempt), lab.collector.tally.problem)
+    await session
+    assert ({"stdout.log": b"out"}, None, 2) == (lab.lies(attempt), lab.collector.tally.problem, len(lab.far.asked))
 
 
 async def test_a_file_that_cannot_be_read_leaves_the_others_here_and_is_tried_again(lab) -> None:

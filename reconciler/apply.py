@@ -13,7 +13,8 @@ from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.core import identity
 from reconciler.core.errors import Busy, NotSent, Refused
-from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, Task
+from reconciler.core.jobs import Demand, options_of
+from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, SweepName, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, CodeSpec, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
 from reconciler.marks import marked
@@ -56,8 +57,8 @@ async def submit(
     finally:
         flying.clear()
     crashpoint("apply.submitted")
-    if isinstance(outcomes, str):
-        return Applied(sent=0, refused=outcomes)
+    if isinstance(outcomes, Refused | Busy):
+        return _refused(source, store, catalog, specs, outcomes, clock.now())
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
     store.accepted(accepted, clock.now())  # what the source told about them meanwhile stands
     return Applied(sent=len(outcomes), look_at=tuple(eid for eid in outcomes if eid not in accepted))
@@ -65,13 +66,16 @@ async def submit(
 
 async def _outcomes(
     source: Source, store: Store, specs: Sequence[AttemptSpec], clock: Clock
-) -> Mapping[Eid, StartOutcome] | str:
+) -> Mapping[Eid, StartOutcome] | Refused | Busy:
     """What became of each; or why a scheduler has certainly taken none of them.
 
     A scheduler takes a submission twice if it is told twice, so that each attempt is told it once: whatever happens
     from here on, only evidence tells whether it is there.
     """
-    question = marked(source.dialect.submit(specs), source, store)
+    try:
+        question = marked(source.dialect.submit(specs), source, store)
+    except Refused as error:  # it cannot even be put into its words
+        return error
     if not source.dialect.limits.scheduled:
         return await source.ask(question)
     eids = [spec.eid for spec in specs]
@@ -83,7 +87,19 @@ async def _outcomes(
         raise
     except (Refused, Busy) as error:
         store.unsent(eids)
-        return error.message
+        return error
+
+
+def _refused(
+    source: Source, store: Store, catalog: Catalog, specs: Sequence[AttemptSpec], error: Refused | Busy, now: Instant
+) -> Applied:
+    """Nothing was taken. What only a change can mend is given up, and its sweep barred: another number will run it."""
+    sweep = catalog.get(SweepName(specs[0].sweep))
+    if error.reason != "SubmissionRefused" or sweep is None:
+        return Applied(sent=0, refused=error.message)
+    store.intend_cancel([spec.eid for spec in specs], "SubmissionRefused", now)
+    source.barred.bar(sweep.name, sweep.row.generation, error)
+    return Applied(sent=len(specs))
 
 
 def codes(source: Source, store: Store, catalog: Catalog) -> set[Code]:
@@ -107,13 +123,16 @@ def _intended(source: Source, store: Store, catalog: Catalog) -> list[tuple[Atte
 def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, now: Instant) -> list[AttemptSpec]:
     """What is to be sent. Read and decided without a pause, because specs and cancellations change meanwhile.
 
-    What runs an older spec is given up, as is what needs code that cannot be brought: another number will run it.
+    What runs an older spec is given up, as is what needs code that cannot be brought, and what a scheduler refuses:
+    another number will run it. A scheduler is told at once of what is of one sweep and asks for the same.
     """
-    given_up: dict[str, list[Eid]] = {"Outdated": [], "ProjectNotReady": []}
+    given_up: dict[str, list[Eid]] = {"Outdated": [], "SubmissionRefused": [], "ProjectNotReady": []}
     ready: list[tuple[Attempt, Sweep, Brought | None]] = []
     for attempt, sweep in _intended(source, store, catalog):
         if sweep is None or sweep.digest != attempt.digest:
             given_up["Outdated"].append(attempt.eid)
+        elif source.barred.hold(sweep.name, sweep.row.generation) is not None:
+            given_up["SubmissionRefused"].append(attempt.eid)
         elif sweep.code is None:
             ready.append((attempt, sweep, None))
         elif (found := projects.found(sweep.code)) is not None:
@@ -124,7 +143,21 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
         if eids:
             store.intend_cancel(eids, reason, now)
     tasks = store.tasks_by_key(attempt.key.task_key for attempt, _, _ in ready)
-    return [_spec(attempt, tasks[attempt.key.task_key], sweep, found) for attempt, sweep, found in ready]
+    specs = [
+        _spec(attempt, tasks[attempt.key.task_key], sweep, found, _demand(source, attempt, sweep))
+        for attempt, sweep, found in ready
+    ]
+    if not source.dialect.limits.scheduled:
+        return specs
+    return [spec for spec in specs if (spec.sweep, spec.demand) == (specs[0].sweep, specs[0].demand)]
+
+
+def _demand(source: Source, attempt: Attempt, sweep: Sweep) -> Demand | None:
+    """What its scheduler is asked for, if it has one."""
+    if not source.dialect.limits.scheduled:
+        return None
+    written = sweep.spec.scheduler_options.get(source.config.scheduler, {})
+    return Demand(resources=attempt.resources, options=options_of(written))
 
 
 async def revoke(source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid]) -> Applied:
@@ -156,7 +189,7 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     return Applied(sent=len(due), look_at=tuple(unclear))
 
 
-def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None) -> AttemptSpec:
+def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None, demand: Demand | None) -> AttemptSpec:
     work, code = sweep.work(task), sweep.code
     runs = None
     if found is not None and code is not None:
@@ -176,6 +209,7 @@ def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None) -> 
         walltime_s=attempt.resources.walltime_s,
         gpus=attempt.resources.gpus,
         digest=attempt.digest,
+        demand=demand,
     )
 
 

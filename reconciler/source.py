@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from reconciler.barred import Barred
 from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Instant, Json
@@ -74,6 +75,7 @@ class Source:
         """daemon: a name that no other has, nor this one after a restart; earlier: who served its state before."""
         self.config = config
         self.dialect = dialect
+        self.barred = Barred(config.name, clock)
         self._instance = instance
         self._link = link
         self._clock = clock

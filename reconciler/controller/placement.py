@@ -71,8 +71,11 @@ def _may_hide(queues: Sequence[Queue], decided: Dispatch, mixed: Set[SweepName],
 
 
 def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:
-    """As for readers; also barred from sources on which its code is not ready."""
-    problems = {name: loop.code_problem(sweep.code) for name, loop in loops.items()}
+    """As for readers; also barred from sources on which its code is not ready, and from those that refuse it."""
+    problems = {
+        name: loop.source.barred.hold(sweep.name, sweep.row.generation) or loop.code_problem(sweep.code)
+        for name, loop in loops.items()
+    }
     barred = {name: hold for name, hold in problems.items() if hold is not None}
     return replace(queue_of(store, sweep, now, limit=limit), barred=barred)
 

@@ -6,21 +6,29 @@ makes these values has matched them by the attempt's tag.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.model import Instant, Resources
+from reconciler.core.model import Instant, Json, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """What a scheduler is asked for on behalf of an attempt; what is submitted together has the same.
 
-    options: of the scheduler's own kind, as the manifest has them, checked and in a fixed order.
+    options: of the scheduler's own kind, as the manifest has them, checked and in a fixed order; "" is a flag.
     """
 
     resources: Resources
     options: tuple[tuple[str, str], ...] = ()
+
+
+def options_of(written: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
+    """Checked options of a document, in a fixed order: a flag that is not set is left out."""
+    return tuple(
+        (name, "" if value is True else str(value)) for name, value in sorted(written.items()) if value is not False
+    )
 
 
 class Listing(StrEnum):

@@ -241,6 +241,12 @@ REASONS: Mapping[str, Reason] = {
         "See `reconciler sources` and the message; the daemon tries them again by itself.",
     ),
     "Steady": Reason("There is nothing to do for the sweep.", ""),
+    "SubmissionRefused": Reason(
+        "The scheduler of the source refuses what the sweep asks for, and would refuse it again: nothing of it starts "
+        "there. The message has the scheduler's words.",
+        "Correct `resources` or `schedulerOptions`; the next commit is tried at once, and the same one every ten "
+        "minutes, in case it is the cluster that was mended.",
+    ),
     "Succeeded": Reason("The task succeeded with the desired spec: nothing runs again.", ""),
     "SucceededBefore": Reason("The task once succeeded with exactly this spec, and that success counts again.", ""),
     "SucceededOutdated": Reason(

@@ -268,6 +268,9 @@ def _stalled(facts: SweepFacts) -> Problem | None:
     unfit = sum(hold.tasks for hold in facts.holds if hold.reason == "NoSourceFits")
     if waiting and unfit >= waiting:
         return Problem(reason="NoSourceFits", message=f"no source could ever take the {waiting} waiting tasks")
+    refused = [hold for hold in facts.holds if hold.reason == "SubmissionRefused"]
+    if waiting and sum(hold.tasks for hold in refused) >= waiting:
+        return Problem(reason="SubmissionRefused", message=refused[0].message)
     if failed and not waiting:
         return Problem(reason="TasksFailed", message=f"{failed} tasks failed for good, and nothing else is left to run")
     return None

@@ -132,12 +132,5 @@ def problems(options: Mapping[str, Json], path: tuple[str | int, ...]) -> Iterat
             yield Problem(path=(*path, name), reason="InvalidValue", message=message, hint=hint)
 
 
-def pairs(options: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """Checked options in a fixed order; a flag that is set has the value "", one that is not is left out."""
-    return tuple(
-        (name, "" if value is True else _text(value)) for name, value in sorted(options.items()) if value is not False
-    )
-
-
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else str(value)

@@ -108,7 +108,7 @@ def _resources(resources: Resources, options: dict[str, str]) -> list[str]:
     if resources.gpus:
         kind = resources.gpu_type
         if kind is not None and not _GPU_TYPE.fullmatch(kind):
-            raise Refused("InvalidValue", f"`{kind:.60}` is no type of GPUs that Slurm could have")
+            raise Refused("SubmissionRefused", f"`{kind:.60}` is no type of GPUs that Slurm could have")
         wanted = ":".join(["gpu", *([kind] if kind else []), str(resources.gpus)])
         others = options.pop("gres", "")
         found.append(f"--gres={wanted}{',' if others else ''}{others}")

@@ -29,6 +29,7 @@ FROZEN = Problem(reason="ApprovalNeeded", message="12 removals wait")
 REWRITTEN = Problem(reason="NotADescendant", message="the branch was rewritten")
 TIMED_OUT = Problem(reason="TimedOut", message="git did not answer")
 UNFIT = Hold(reason="NoSourceFits", message="", tasks=4)
+REFUSED = Hold(reason="SubmissionRefused", message="cluster refuses it: Invalid account", tasks=4)
 LIMITED = Hold(reason="ParallelismReached", message="", tasks=88)
 
 
@@ -116,6 +117,14 @@ SWEEPS = {
     "nothing could ever take what waits": (
         sweep(waiting=4, holds=[UNFIT]),
         {"Ready": "False NoSourceFits", "Reconciling": "False NoSourceFits", "Stalled": "True NoSourceFits"},
+    ),
+    "a scheduler refuses what waits": (
+        sweep(waiting=4, holds=[REFUSED]),
+        {
+            "Ready": "False SubmissionRefused",
+            "Reconciling": "False SubmissionRefused",
+            "Stalled": "True SubmissionRefused",
+        },
     ),
     "something takes some of it": (
         sweep(waiting=5, holds=[UNFIT]),

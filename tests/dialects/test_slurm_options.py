@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.jobs import options_of
 from reconciler.core.model import Json
 from reconciler.dialects import slurm_options as options
 
@@ -52,7 +53,7 @@ def test_anything_else_is_told_with_its_place(name: str, value: Json, reason: st
 
 def test_flags_are_set_or_left_out_and_the_order_is_fixed() -> None:
     written: dict[str, Json] = {"nice": 5, "exclusive": True, "contiguous": False, "account": "p1"}
-    assert (("account", "p1"), ("exclusive", ""), ("nice", "5")) == options.pairs(written)
+    assert (("account", "p1"), ("exclusive", ""), ("nice", "5")) == options_of(written)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(options.OPTIONS)), st.text(max_size=30), max_size=3))

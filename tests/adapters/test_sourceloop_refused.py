@@ -1,0 +1,106 @@
+"""What a scheduler is told at once, and what happens to what it refuses for good."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from scheduler_lab import CLUSTER, SchedulerLab
+
+from reconciler.controller.placement import place
+from reconciler.core.errors import Busy, Refused
+from reconciler.core.model import Eid, Phase
+
+REFUSED = Refused("SubmissionRefused", "Invalid account", hint="see sacctmgr")
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[SchedulerLab]:
+    lab = SchedulerLab(tmp_path)
+    yield lab
+    await lab.close()
+
+
+def _submissions(lab: SchedulerLab) -> list[list[Eid]]:
+    return [eids for op, eids in lab.far.asked if op == "submit"]
+
+
+async def test_what_is_submitted_together_asks_for_the_same(lab: SchedulerLab) -> None:
+    lab.commit(s='{x: [1, 2], y: [0, 1, 2]}, resources: {cpus: "$(x)"}')
+    await lab.acceptance.run()
+
+    await lab.dispatch()
+
+    cpus = [{lab.attempt(eid).resources.cpus for eid in eids} for eids in _submissions(lab)]
+    assert [{1}, {2}] == sorted(cpus, key=min)
+    assert [3, 3] == [len(eids) for eids in _submissions(lab)]
+
+
+async def test_what_is_refused_for_good_is_not_asked_for_in_a_loop(lab: SchedulerLab) -> None:
+    lab.far.answers = [REFUSED]
+    await lab.start(1)
+    (eid,) = lab.far.named("submit")
+
+    for _ in range(18):
+        await lab.minutes(0.5)
+        await lab.dispatch()
+
+    assert [eid] == lab.far.named("submit")
+    assert (Phase.CANCELLED, "SubmissionRefused") == (lab.attempt(eid).phase, lab.attempt(eid).reason)
+    assert lab.loop.ready, "others may start there"
+
+
+async def test_it_is_tried_again_after_ten_minutes(lab: SchedulerLab) -> None:
+    lab.far.answers = [REFUSED]
+    await lab.start(1)
+
+    await lab.minutes(11)
+    await lab.dispatch()
+
+    assert 2 == len(_submissions(lab))
+
+
+async def test_a_new_generation_is_tried_at_once(lab: SchedulerLab) -> None:
+    lab.far.answers = [REFUSED]
+    await lab.start(1)
+    await lab.dispatch()
+
+    await lab.accept(1, parallelism="5")
+    await lab.dispatch()
+
+    assert 2 == len(_submissions(lab))
+
+
+async def test_whoever_waits_for_it_is_told_the_schedulers_words(lab: SchedulerLab) -> None:
+    lab.far.answers = [REFUSED]
+    await lab.start(2)
+    await lab.minutes(0.5)
+
+    placed = place(lab.store, lab.catalog, {CLUSTER: lab.loop}, lab.time.now())
+
+    (hold,) = next(iter(placed.holds.values()))
+    expected = ("SubmissionRefused", "cluster refuses it: Invalid account (see sacctmgr)", 2)
+    assert expected == (hold.reason, hold.message, hold.tasks)
+
+
+async def test_what_else_of_the_sweep_was_intended_there_goes_back_too(lab: SchedulerLab) -> None:
+    lab.commit(s='{x: [1, 2]}, resources: {cpus: "$(x)"}')
+    lab.far.answers = [REFUSED]
+    await lab.acceptance.run()
+
+    await lab.dispatch()
+
+    assert 1 == len(_submissions(lab))
+    assert [] == lab.open()
+
+
+async def test_who_says_later_is_asked_again_soon_and_nothing_is_given_up(lab: SchedulerLab) -> None:
+    lab.far.answers = [Busy("Busy", "AssocMaxSubmitJobLimit")]
+    (eid,) = await lab.start(1)
+
+    await lab.minutes(0.5)
+    lab.loop.kick()
+    await lab.time.settle()
+
+    assert [eid, eid] == lab.far.named("submit")

@@ -1,5 +1,8 @@
 """A submission: the words of sbatch, the script that it is given, and what its answer means.
 
+A job gets the few variables of the agent's own login that sbatch is left with, and those of Slurm. NONE (and NIL, which
+many versions do not know) would have the node log the account in, for each job: a profile could hang, or take minutes.
+
 All attempts are elements of arrays, one alone too, so that each job has one form of id: ARRAY_INDEX. The array's *name*
 ends with the batch's id, which is how it is found again whatever became of the answer.
 """
@@ -83,7 +86,7 @@ def words(
         "sbatch",
         *(("--test-only",) if test else ("--parsable",)),
         "--no-requeue",
-        "--export=NONE",
+        "--export=ALL",
         f"--job-name={name}",
         f"--comment={comment}",
         f"--array=0-{last}",

@@ -81,6 +81,15 @@ def test_nobodys_environment_changes_what_is_printed_but_its_cluster_stays_the_s
     assert "C" == body["listing"]["env"]["LC_ALL"]
 
 
+def test_a_job_gets_little_of_the_agents_environment_and_no_login_of_its_own() -> None:
+    body: Any = DIALECT.submit([_spec(EIDS[0])]).request.body
+    names = ("PATH", "HOME", "PATHS", "AWS_SECRET", "SLURM_CONF", "SLURM_JOB_ID", "SBATCH_PARTITION", "LMOD_CMD", "TZ")
+    kept = [name for name in names if not any(re.match(pattern, name) for pattern in body["command"]["drop"])]
+    assert ["PATH", "HOME", "SLURM_CONF", "LMOD_CMD", "TZ"] == kept
+    assert "--export=ALL" in body["command"]["argv"]
+    assert {} == body["command"]["env"]
+
+
 def test_an_accepted_array_accepts_all_that_had_not_started_before() -> None:
     answer = _reply(
         outcomes={EIDS[1]: "claimed"}, ran=_ran(recorded("slurm/sbatch-array")), already=None, rejected=False

@@ -20,7 +20,7 @@ OURS = [
     "sbatch",
     "--parsable",
     "--no-requeue",
-    "--export=NONE",
+    "--export=ALL",
     "--job-name=s.b",
     "--comment=c",
     "--array=0-0",

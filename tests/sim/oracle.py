@@ -87,6 +87,7 @@ class Oracle:
         self.violations: list[str] = []
         self.counts: Counter[str] = Counter()
         self.told: Callable[[str], None] | None = None
+        self.concluded: dict[str, str] = {}  # how attempts are recorded to have ended, by any store
         self.wanted_cancelled: set[str] = set()  # eids that some store has ever wanted cancelled
         self.lawyer: Lawyer | None = None
         self.overdue: Callable[[str], bool] = lambda eid: False
@@ -121,6 +122,8 @@ class Oracle:
         truth.place, truth.words, truth.began_at = place, words, self.now()
         if truth.starts > 1 and not (truth.powerless and truth.forgotten):  # nothing is left that could tell
             self.violated("I1", f"attempt {eid} of {task} started {truth.starts} times")
+        if eid in self.concluded:
+            self.violated("I4", f"{eid} begins, and was recorded as {self.concluded[eid]}")
         truth.powerless = truth.forgotten = False
         others = {other for other in self.living.get(task, ()) if other != eid and self.truths[other].family}
         if others:
@@ -219,6 +222,7 @@ class Oracle:
 
     def _intended(self, ledger: Ledger, new: Recorded) -> None:
         self.counts["intent"] += 1
+        self.concluded.pop(new.eid, None)  # a copy of an older state asks what became of it
         if (truth := self.truths.get(new.eid)) is not None:
             truth.forgotten = truth.powerless
         if (new.sweep, new.task, new.digest) in ledger.successes:
@@ -229,6 +233,7 @@ class Oracle:
 
     def _concluded(self, new: Recorded) -> None:
         """I4: is the end that was recorded the one that happened?"""
+        self.concluded[new.eid] = new.phase
         truth = self.truths.get(new.eid)
         if new.assumed:
             return

@@ -11,7 +11,7 @@ from .shapes import PAGE, Json, Object, is_eid
 from .system import uptime_s
 
 MAX_BYTES = 1 << 22  # of specs in one page
-_TOLD = ("sweep", "task", "attempt", "parameters", "cwd", "walltime_s", "gpus", "digest")
+_TOLD = ("sweep", "task", "attempt", "parameters", "cwd", "walltime_s", "gpus", "digest", "code")
 
 
 def census(place: Place, after: str) -> Object:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from reconciler.controller.survey import AtCommit, Manifest, Survey, Surveyor
 from reconciler.core.errors import RepositoryError
 from reconciler.core.model import Commit, SweepName
+from reconciler.core.settings import SELF
 from reconciler.core.spec import SweepSpec
 from reconciler.rebuild.past import Past
 from reconciler.rebuild.recall import Remembered, Standing
@@ -73,6 +74,8 @@ async def _pin(repository: Repository, spec: SweepSpec, commit: Commit, past: Pa
     known = past.pin(spec.name, spec)
     if known is not None:
         return known
+    if spec.project != SELF:  # it is asked for when the daemon serves again
+        return None
     if spec.revision is None:
         return commit
     try:

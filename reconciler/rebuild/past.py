@@ -33,7 +33,7 @@ from reconciler.core.wire import ClaimKind, Remains, SpecRemains
 GAP = 2  # so many numbers may be missing: intents of which nothing had come to be there
 _SWEEP = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
 _TASK = re.compile(r"[a-z2-7]{10}")
-_WORKTREE = re.compile(r".*/projects/self/([0-9a-f]{40}|[0-9a-f]{64})")
+_WORKTREE = re.compile(r".*/projects/self/([0-9a-f]{40}|[0-9a-f]{64})")  # of attempts that do not name their code
 
 
 class Left(NamedTuple):
@@ -158,10 +158,9 @@ class Past:
         digests: dict[Commit, Digest] = {}
         found: list[tuple[Instant, Commit]] = []
         for left in self._of(name):
-            worktree = _WORKTREE.fullmatch((left.spec.cwd or "") if left.spec is not None else "")
-            if worktree is None:
+            commit = _commit(left.spec)
+            if commit is None:
                 continue
-            commit = Commit(worktree[1])
             if commit not in digests:
                 digests[commit] = work_digest(spec, commit)
             if digests[commit] == left.digest:
@@ -213,6 +212,14 @@ class Past:
                     self.points[TaskKey(name, task)] = Point(task, replicate, spec.parameters)
                 if not specs:
                     break
+
+
+def _commit(spec: SpecRemains | None) -> Commit | None:
+    """Of the code that an attempt ran, if its spec tells."""
+    if spec is None:
+        return None
+    worktree = _WORKTREE.fullmatch(spec.cwd or "")
+    return Commit(spec.commit) if spec.commit else Commit(worktree[1]) if worktree is not None else None
 
 
 def _claimed_key(spec: SpecRemains | None) -> AttemptKey | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from reconciler.catalog import Catalog
 from reconciler.controller.acceptance import Acceptance
 from reconciler.controller.brake import plan_id
-from reconciler.controller.survey import Surveyor
+from reconciler.controller.survey import Surveyor, projects_of
 from reconciler.core.errors import StoreError
 from reconciler.core.model import InstanceId, Phase, SourceName, SweepName
 from reconciler.core.parameters import expand
@@ -87,7 +87,11 @@ class _Rebuild:
             used = [source for source in self._config.sources if self._owned[source.name] != NOBODY]
             settle_s = SETTLE_S if rule and len(self._config.sources) > 1 else 0.0
             past = await survivors(used, self._owner, self._reach, rule=rule, settle_s=settle_s, tell=self._count)
-            surveyor = Surveyor(max_tasks=self._config.max_tasks_per_sweep, clock=self._reach.clock)
+            surveyor = Surveyor(
+                max_tasks=self._config.max_tasks_per_sweep,
+                projects=projects_of(self._config),
+                clock=self._reach.clock,
+            )
             memory = await recollect(repository, surveyor, head.commit, past.sweeps())
             self._name_all(past, memory)
             store = Store.create(work, instance=self._owner, at=self._reach.clock.now())

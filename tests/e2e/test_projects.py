@@ -141,3 +141,22 @@ def test_plan_names_a_project_that_is_not_there(world: Any, project: Project) ->
     assert 1 == told.returncode
     assert "the project 'cod' is not known [UnknownProject]" in told.stdout + told.stderr
     assert "did you mean `code`?" in told.stdout + told.stderr
+
+
+def test_a_lost_state_comes_back_pinned_to_what_its_attempts_ran(world: Any, project: Project) -> None:
+    first = project.version(1)
+    world.commit(s=manifest("s"))
+    world.start()
+    world.succeeded("s", 3)
+    world.stop()
+    project.version(2)
+    for file in world.state.glob("state.db*"):
+        file.unlink()
+
+    rebuilt = world.run("rebuild")
+    assert 0 == rebuilt.returncode, rebuilt.stderr
+    world.start()
+    world.succeeded("s", 3)
+
+    assert first == world.sweep("s")["commit"]
+    assert ["1 s-1", "1 s-2", "1 s-3"] == project.heard()

@@ -33,8 +33,8 @@ MUTANTS = (
         guard="nobody waits for an instant that has passed",
         edits=(
             Edit(
-                "reconciler/project.py",
-                "        return replace(hold, until=None) if hold is not None and overdue else hold\n",
+                "reconciler/project/projects.py",
+                "        return replace(hold, until=None) if overdue else hold\n",
                 "        return hold\n",
             ),
         ),

@@ -114,13 +114,15 @@ def test_a_push_that_is_killed_anywhere_loses_nothing_and_the_next_one_finishes(
     assert not (lab.there / ".reconciler/journal.json").exists()
 
 
-def test_an_edit_made_between_the_kill_and_the_next_push_is_left_alone(lab):
+@pytest.mark.parametrize("name", ["train.py", "old.txt", "pkg/new.py"])
+def test_an_edit_made_between_the_kill_and_the_next_push_is_left_alone(lab, name):
+    """Of what was to be replaced, removed and added."""
     push(lab, armed(lab, "push.begun"))
-    write(lab.there, "train.py", "print('theirs')\n")
+    write(lab.there, name, "theirs\n")
 
     code, told = push(lab)
 
-    assert (1, "print('theirs')\n") == (code, (lab.there / "train.py").read_text())
+    assert (1, "theirs\n") == (code, (lab.there / name).read_text())
     assert "RemoteChanged" in told
     assert WANTED["conf/model.yaml"] == (lab.there / "conf/model.yaml").read_text()
 

@@ -21,9 +21,24 @@ PEERS = ("benchmarks.peers.hyperqueue", "benchmarks.peers.gnu_parallel", "benchm
 REFERENCE = "HyperQueue"
 
 DISPATCH = "dispatch"
-MODULES = ("latency", "expansion", "acceptance", "passes", "restart", "idle")  # each beside a goal, not beside a peer
+MODULES = (
+    "latency",
+    "expansion",
+    "acceptance",
+    "passes",
+    "restart",
+    "idle",
+    "ssh",
+)  # each beside a goal, not beside a peer
 GROUPS = {"scale": ("expansion", "acceptance", "passes", "restart")}
-ROUNDS = {DISPATCH: 5, "expansion": 5, "acceptance": 3, "restart": 3, "idle": 3}  # of the others: 1, it has many values
+ROUNDS = {
+    DISPATCH: 5,
+    "expansion": 5,
+    "acceptance": 3,
+    "restart": 3,
+    "idle": 3,
+    "ssh": 5,
+}  # of the others: 1, it has many values
 
 
 class Module(Protocol):

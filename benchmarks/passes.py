@@ -34,10 +34,10 @@ from reconciler.core.model import (
     SourceName,
     Task,
 )
-from reconciler.core.settings import Config, RepositoryConfig, SourceConfig
+from reconciler.core.settings import SELF, Config, RepositoryConfig, SourceConfig
 from reconciler.dialects.process import ProcessDialect
 from reconciler.links.local import LocalLink
-from reconciler.project import Projects
+from reconciler.project import Projects, ways_of
 from reconciler.repository import Repository
 from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
@@ -144,7 +144,7 @@ def _wired(folder: Path, repository: Path, limit: int) -> Iterator[_Wired]:
         source,
         store=store,
         catalog=catalog,
-        projects=Projects(source, mirror.git_dir, clock),
+        projects=Projects(source, ways_of(config, {SELF: mirror}, bundles=state / "bundles", clock=clock), clock),
         clock=clock,
         notify=controller.source_changed,
     )

@@ -21,6 +21,7 @@ from reconciler.core.model import Phase, SweepName
 from reconciler.store import Reader
 
 SWEEP = SweepName("bench")
+SOURCE = "local"
 TIMEOUT_S = 600
 
 
@@ -114,16 +115,30 @@ class Daemon:
         return (self._folder / "daemon.log").read_text()[-1000:]
 
 
-@contextmanager
-def running(folder: Path, repository: Path, *, slots: int, limit: int = 100_000) -> Iterator[Daemon]:
-    """A daemon that has looked at its source; stopped at the end."""
+def configure(
+    folder: Path, repository: Path, *, slots: int, limit: int = 100_000, source: str = "", collect: bool = False
+) -> Path:
+    """A configuration with one source: this machine with so many slots, or `source`, an entry of the configuration.
+
+    collect: fetch the results of this machine, too.
+    """
     config = folder / "reconciler.yaml"
+    source = source or f"{{scheduler: process, slots: {slots}}}"
     config.write_text(
         f"repository: {{url: {repository}, branch: main, path: sweeps.d, interval: 30s}}\n"
-        f"sources: {{local: {{scheduler: process, slots: {slots}}}}}\n"
-        f"state: {{dir: {folder / 'state'}}}\nresults: {{dir: {folder / 'results'}}}\n"
+        f"sources: {{{SOURCE}: {source}}}\nstate: {{dir: {folder / 'state'}}}\n"
+        f"results: {{dir: {folder / 'results'}, sources: {'All' if collect else 'Hosts'}}}\n"
         f'limits: {{maxTasksPerSweep: {limit}}}\nhttp: {{listen: "127.0.0.1:0"}}\n'
     )
+    return config
+
+
+@contextmanager
+def running(
+    folder: Path, repository: Path, *, slots: int, limit: int = 100_000, source: str = "", collect: bool = False
+) -> Iterator[Daemon]:
+    """A daemon that has looked at its source, stopped at the end; see `configure`."""
+    config = configure(folder, repository, slots=slots, limit=limit, source=source, collect=collect)
     (folder / "state" / "http").unlink(missing_ok=True)
     with (folder / "daemon.log").open("ab") as log:
         process = subprocess.Popen(

@@ -151,6 +151,33 @@ def test_a_source_that_was_never_used_is_left_as_it_is(lab, told):
     assert not (lab.folder / "root").exists()
 
 
+@pytest.fixture
+def remote(lab):
+    """The same project, whose url is no folder of this machine."""
+    told = json.loads(lab.config.read_text())
+    told["projects"][PROJECT]["url"] = "ssh://nowhere/mnist.git"
+    lab.config.write_text(json.dumps(told))
+    return lab
+
+
+def test_without_a_folder_here_what_is_uncommitted_there_is_told(remote, told):
+    write(remote.there, "conf/model.yaml", "lr: 0.2\n")
+
+    code, answer = told(remote, "status")
+
+    assert (2, None, [("conf/model.yaml", None, "modified")]) == (code, answer["here"], differences(answer))
+
+
+def test_without_a_folder_here_one_has_to_be_named(remote, ask, told):
+    write(remote.here, "train.py", "print(2)\n")
+
+    refused = ask(remote, "push")
+    done = told(remote, "push", "--from", str(remote.here))
+
+    assert (64, True) == (refused[0], "--from DIR" in refused[1])
+    assert (0, "print(2)\n") == (done[0], (remote.there / "train.py").read_text())
+
+
 # ------------------------------------------------------------------------------------------------ push
 
 

@@ -124,6 +124,14 @@ async def test_a_checkout_there_is_verified(lab, source):
     assert Hold(reason="ProjectDiffers", message=f"{lab.there} on {SOURCE}: 1 modified: conf/model.yaml") == dirty
 
 
+async def test_a_path_below_the_home_folder_is_that_of_the_account_there(lab, host, source):
+    (host.home / "mnist").symlink_to(lab.there)
+    project = ProjectConfig(name=ProjectName(PROJECT), url="", sync=Sync.VERIFY, path="~/mnist")
+    found = await Verify(project, lambda _: None).bring(source, Commit(lab.commit))
+
+    assert str(host.home / "mnist") == found.path
+
+
 async def test_a_folder_without_git_comes_there_over_the_link_and_only_once(lab, source, tmp_path):
     write(tmp_path / "model", "a/b.py", "print(1)\n")
     (tmp_path / "model/big.bin").write_bytes(bytes(range(256)) * 20_000)

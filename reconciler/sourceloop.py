@@ -82,7 +82,6 @@ class SourceLoop:
         self.judged = False  # it was reached, or could not be, since this daemon began
         self.held: Callable[[], bool] = lambda: False  # whether other sources are still to be asked what lies there
         self._asked: dict[Eid, float] = {}
-        self._audited: deque[Eid] = deque()
         self._unresolved: dict[Eid, SweepName] = {}
         self._refused = ""  # what the source said when it could not even start something
         self._pause_until = 0.0
@@ -199,8 +198,7 @@ class SourceLoop:
         """Listen, act and probe side by side; the first to end ends the session."""
         works = [self._listen(), self._acknowledge(), self._act(), self._bring(), self._probe()]
         poll_s = self.source.dialect.limits.poll_s
-        if poll_s is not None:
-            works.append(self._poll(poll_s))
+        works.append(self._audit() if poll_s is None else self._poll(poll_s))
         if self.collector is not None:
             works.append(self.collector.run())
         workers = [asyncio.create_task(work) for work in works]
@@ -287,20 +285,19 @@ class SourceLoop:
             pass
 
     async def _probe(self) -> None:
-        """Ask for a sign of life now and then: a session that hangs must not look healthy.
-
-        A few open attempts are looked at as well, in turn, for what the agent has overlooked. A scheduler's are polled.
-        """
+        """Ask for a sign of life now and then: a session that hangs must not look healthy."""
         while True:
             await self.source.look()
             self._changed(frozenset())
             await self._clock.sleep(PROBE_EVERY_S)
-            if self.source.dialect.limits.scheduled:
-                continue
-            if not self._audited:
-                self._audited.extend(attempt.eid for attempt in self._store.open_attempts(self.name))
-            count = min(len(self._audited), AUDIT_MAX)
-            await self._look_at([self._audited.popleft() for _ in range(count)])
+
+    async def _audit(self) -> None:
+        """Look at a few open attempts now and then, in turn, for what the agent has overlooked."""
+        audited: deque[Eid] = deque()
+        while True:
+            await self._clock.sleep(PROBE_EVERY_S)
+            audited.extend(() if audited else (attempt.eid for attempt in self._store.open_attempts(self.name)))
+            await self._look_at([audited.popleft() for _ in range(min(len(audited), AUDIT_MAX))])
 
     async def _poll(self, every_s: float) -> None:
         """Ask the scheduler for everything that may be there, again and again, in one question each time."""

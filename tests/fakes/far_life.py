@@ -9,6 +9,7 @@ async with FarLife(folder, [lab.link(host)]) as life:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 
 SWEEP = SweepName("s")
-PATIENCE_S = 120.0
+PATIENCE_S = 50.0
 
 
 class HastyClock(SystemClock):
@@ -101,7 +102,9 @@ class FarLife:
     async def _place(self) -> None:
         """As the controller would."""
         while True:
-            await self._again.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):  # a retry may be due
+                    await self._again.wait()
             self._again.clear()
             place(self.lab.store, self.lab.catalog, self.loops, self.time.now())
             for loop in self.loops.values():
@@ -116,7 +119,8 @@ class FarLife:
             "sweeps.d/s.yaml",
             f"apiVersion: reconciler/v1alpha1\nkind: Sweep\nmetadata: {{name: {SWEEP}}}\n"
             f"spec: {{command: [/bin/sh, -c, {json.dumps(script)}], parameters: "
-            f"{{x: {{range: {{start: 0, stop: {count}, step: 1}}}}}}}}\n",
+            f"{{x: {{range: {{start: 0, stop: {count}, step: 1}}}}}}, "
+            "retry: {limit: 2, backoff: {duration: 1s}}}\n",
         )
         self.lab.origin.commit(None)
         await self.lab.acceptance.run()

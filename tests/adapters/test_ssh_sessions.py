@@ -1,0 +1,239 @@
+"""Sessions over real sshd that go wrong: tasks go on meanwhile, and on return everything is resolved by evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bad_line import ADDRESS, BadLine, Fate
+from far_life import FarLife
+
+from reconciler.core.model import InstanceId
+from reconciler.links.ssh import SshLink
+from tests.fakes.ssh_lab import SshLab
+
+pytestmark = pytest.mark.real("openssh-server")
+
+
+@pytest.fixture
+def lab() -> Iterator[SshLab]:
+    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
+    lab = SshLab(folder)
+    yield lab
+    lab.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def agents(root: Path) -> list[int]:
+    """The processes that rule the root: the newest epoch names its own."""
+    epochs = sorted((root / "epoch").glob("[0-9]*"), key=lambda path: int(path.name))
+    return [int(path.read_text().partition('"pid": ')[2].partition(",")[0].rstrip("}")) for path in epochs[-1:]]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def epoch(root: Path) -> int:
+    return max((int(path.name) for path in (root / "epoch").glob("[0-9]*") if path.name.isdigit()), default=0)
+
+
+async def test_a_slow_line_makes_tasks_no_slower_than_its_trips(lab, tmp_path):
+    """200 ms to and 200 ms fro: starts go in batches, and ends are told without being asked for."""
+    host = lab.host("far")
+    async with BadLine(host.port) as line:
+        line.fate = Fate(latency_s=0.2)
+        async with FarLife(tmp_path / "life", [lab.link(host, port=line.port)], slots=8) as life:
+            await life.want(200)
+            await life.until(lambda: life.counts().get("succeeded"))
+            began = time.monotonic()
+            await life.finish()
+            took_s = time.monotonic() - began
+
+            assert [] == life.faults()
+            assert took_s < 200 * 0.4 / 4, "each slot waited for its own trips"
+
+
+async def test_a_killed_login_takes_no_task_with_it(lab, tmp_path):
+    host = lab.host("far")
+    async with FarLife(tmp_path / "life", [lab.link(host)], slots=4) as life:
+        await life.want(12, command="sleep 0.5")
+        for _ in range(4):
+            await life.until(lambda: life.runs().total() % 12 and host.sessions())
+            host.cut()
+            await asyncio.sleep(0.4)
+        await life.finish()
+
+        assert [] == life.faults()
+        assert 4 <= epoch(life.folder / "root-far0")
+
+
+async def test_tasks_go_on_while_the_machine_lets_nobody_in(lab, tmp_path):
+    host = lab.host("far")
+    async with FarLife(tmp_path / "life", [lab.link(host)], slots=3) as life:
+        await life.want(3, command="sleep 0.7")
+        await life.until(lambda: life.runs().total() == 3)
+        host.close()
+        await asyncio.sleep(1.5)
+        (loop,) = life.loops.values()
+        assert ("HostUnreachable", {"running": 3}) == (loop.source.state.reason, life.counts())
+
+        host.start()
+        await life.finish()
+
+        assert [] == life.faults()
+
+
+async def test_a_line_that_falls_silent_is_given_up_and_opened_anew(lab, tmp_path):
+    host = lab.host("far")
+    async with BadLine(host.port) as line:
+        link = lab.link(host, port=line.port)
+        link = replace(link, way=replace(link.way, keepalive_s=0.3))
+        async with FarLife(tmp_path / "life", [link], slots=2) as life:
+            await life.want(8, command="sleep 0.3")
+            await life.until(lambda: life.runs())
+            line.stall()
+            await life.finish()
+
+            assert [] == life.faults()
+            assert 2 <= epoch(life.folder / "root-far0")
+
+
+async def test_an_agent_that_hangs_is_given_up_and_its_tasks_live(lab, tmp_path):
+    host = lab.host("far")
+    async with FarLife(tmp_path / "life", [lab.link(host)], slots=2) as life:
+        root = life.folder / "root-far0"
+        await life.want(6, command="sleep 1")
+        await life.until(lambda: life.runs())
+        (hung,) = agents(root)
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            await life.finish()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(hung, signal.SIGCONT)
+
+        assert [] == life.faults()
+        assert 2 <= epoch(root)
+
+
+@pytest.mark.mounts
+async def test_a_machine_whose_disk_is_full_starts_nothing_until_there_is_room(lab, tmp_path):
+    host = lab.host("far")
+    root = tmp_path / "life" / "root-far0"
+    root.mkdir(parents=True)
+    with small_disk(root):
+        async with FarLife(tmp_path / "life", [lab.link(host)], slots=2) as life:
+            await life.want(10)
+            await life.until(lambda: life.counts().get("succeeded", 0) >= 1)
+            ballast = root / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb") as file:
+                while True:
+                    file.write(b"x" * 4096)
+            await asyncio.sleep(1.0)
+            ballast.unlink()
+            await life.finish()
+
+            assert [] == life.faults()
+
+
+@pytest.mark.mounts
+async def test_a_reboot_there_is_the_end_of_what_ran_and_of_nothing_else(lab, tmp_path):
+    boot = tmp_path / "boot_id"
+    boot.write_text(f"{uuid.uuid4()}\n")
+    host = lab.host("far", mounts=((boot, "/proc/sys/kernel/random/boot_id"),))
+    async with FarLife(tmp_path / "life", [lab.link(host)], slots=2) as life:
+        await life.want(4, command=f"test -e {tmp_path}/rebooted || sleep 60")
+        await life.until(lambda: life.counts().get("running") == 2)
+        (loop,) = life.loops.values()
+        before = loop.source.state.hello.identity
+
+        host.close()
+        while mine := tasks_of(life.folder):
+            for pid in mine:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        (tmp_path / "rebooted").touch()
+        boot.write_text(f"{uuid.uuid4()}\n")
+        host.start()
+        await life.finish()
+
+        after = loop.source.state.hello.identity
+        assert (before.host, before.machine) == (after.host, after.machine)
+        assert before.boot != after.boot
+        assert {1: 2, 2: 2} == {n: list(life.runs().values()).count(n) for n in (1, 2)}
+
+
+def tasks_of(folder: Path) -> list[int]:
+    """Shims and tasks that work below the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                links = [os.readlink(link) for link in (entry / "fd").iterdir()]
+                if any(f"{folder}/root-" in link for link in links):
+                    found.append(int(entry.name))
+    return found
+
+
+async def test_two_sources_on_one_machine_share_nothing(lab, tmp_path):
+    host = lab.host("far")
+    async with FarLife(tmp_path / "life", [lab.link(host), lab.link(host)], slots=2) as life:
+        await life.want(30, command="sleep 0.05")
+        await life.finish()
+
+        assert [] == life.faults()
+        assert all((life.folder / f"root-far{n}/attempts").exists() for n in (0, 1))
+
+
+async def test_a_machine_that_does_not_answer_keeps_no_other_waiting(lab, tmp_path):
+    host = lab.host("far")
+    with socket.create_server((ADDRESS, 0)) as silent:
+        nobody = lab.link(host, port=silent.getsockname()[1])
+        async with FarLife(tmp_path / "life", [lab.link(host), nobody]) as life:
+            await life.want(10)
+            await life.finish()
+
+            began = time.monotonic()
+
+        assert time.monotonic() - began < 2, "the end waited for a connection that nobody needs"
+        assert [] == life.faults()
+
+
+async def test_a_session_on_a_machine_with_room_for_one_is_enough(lab, tmp_path):
+    host = lab.host("narrow", more=("MaxSessions 1",))
+    async with FarLife(tmp_path / "life", [lab.link(host)]) as life:
+        await life.want(5)
+        await life.finish()
+
+        assert [] == life.faults()
+
+
+async def test_closing_a_session_over_a_dead_line_takes_no_time(lab, tmp_path):
+    host = lab.host("far")
+    async with BadLine(host.port) as line:
+        link: SshLink = lab.link(host, port=line.port)
+        session = await link.open(instance=InstanceId("aaaa"), root=str(tmp_path / "root"), slots=1, gpus=())
+        line.stall()
+
+        began = time.monotonic()
+        await session.aclose()
+
+        assert time.monotonic() - began < 8

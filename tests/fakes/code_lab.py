@@ -14,6 +14,7 @@ from reconciler.core.model import Code, Commit, Eid, InstanceId, Instant, Projec
 from reconciler.core.settings import ProjectConfig, SourceConfig, Transfer
 from reconciler.core.wire import AttemptSpec, CodeSpec, Found
 from reconciler.dialects.process import ProcessDialect
+from reconciler.links.base import Link
 from reconciler.links.local import LocalLink
 from reconciler.project import AGAIN_S, Brought, Projects, Worktree
 from reconciler.repository import GitCodebase
@@ -47,9 +48,15 @@ class CodeLab:
     """One project and one source."""
 
     def __init__(
-        self, folder: Path, *, link: Sequence[str] = (), transfer: Transfer = Transfer.BUNDLE, again: bool = False
+        self,
+        folder: Path,
+        *,
+        link: Sequence[str] = (),
+        transfer: Transfer = Transfer.BUNDLE,
+        again: bool = False,
+        way_there: Link | None = None,
     ) -> None:
-        """again: the folder holds a lab already."""
+        """again: the folder holds a lab already. way_there: the link to the source, default a local one."""
         self.folder = folder
         self.work = folder / "work"
         self.root = folder / "there"
@@ -66,7 +73,7 @@ class CodeLab:
             instance=InstanceId("aaaa"),
             daemon="d1",
             dialect=ProcessDialect(),
-            link=LocalLink(),
+            link=way_there or LocalLink(),
             clock=self.clock,
         )
         way = Worktree(project, self.codebase, self.bundles, self.clock)

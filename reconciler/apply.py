@@ -47,6 +47,8 @@ async def submit(
     Raises what asking a source raises: then they stay unknown.
     """
     specs = _specs(source, store, catalog, projects, clock.now())
+    if specs and await source.turn():
+        specs = _specs(source, store, catalog, projects, clock.now())
     if not specs:
         return Applied(sent=0)
     crashpoint("apply.submitting")

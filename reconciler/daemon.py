@@ -18,7 +18,7 @@ from reconciler.core.errors import StoreError
 from reconciler.core.model import ProjectName
 from reconciler.core.settings import Config
 from reconciler.crashpoints import arm_from_environment
-from reconciler.dialects.process import ProcessDialect
+from reconciler.dialects.choice import dialect_of
 from reconciler.engine import Engine, World, open_store
 from reconciler.http.server import Heartbeat, HttpServer
 from reconciler.links.choice import link_to
@@ -78,7 +78,7 @@ class _Daemon:
             clock=clock,
             dice=random.Random(),  # noqa: S311 - jitter and names, not secrets
             repository=self._repository,
-            dialect=lambda source: ProcessDialect(),
+            dialect=dialect_of,
             codebases=self._codebases,
             stocks={**mirrors, **{name: each.stock for name, each in snapshots.items()}},
             link=link_to,

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from reconciler.core.addresses import parse_ssh_address
 from reconciler.core.errors import Problem
+from reconciler.core.jobs import options_of
 from reconciler.core.model import Json, SourceName
-from reconciler.core.quantities import parse_memory_mib
+from reconciler.core.quantities import parse_duration_s, parse_memory_mib
 from reconciler.core.settings import SourceConfig
+from reconciler.dialects import slurm_options
 from reconciler.fields import Fields
 
 _LATER_FIELDS = {"maxJobs", "pollInterval", "options", "dialect"}  # of schedulers
 _LATER_SCHEDULERS = {"slurm", "pbs"}
+_OF_SCHEDULERS = ("maxJobs", "pollInterval", "submitInterval", "arraySize", "options")
+_OF_PROCESSES = ("slots", "gpus", "gpuType")
+_LEAST_POLL_S = 10
 _OF_SSH = ("identityFile", "knownHosts", "sshConfig")
 _UNQUOTABLE = set("'\\!")  # what the login shells over there read differently
 
@@ -57,6 +62,7 @@ def problems(sources: Fields) -> Iterator[Problem]:
             parse_memory_mib(source.text("memory", "1Gi"))
         except ValueError as error:
             yield Problem(path=(*path, "memory"), reason="InvalidValue", message=str(error))
+        yield from _scheduled(source, path)
         if "host" in source:
             yield from _far(source, path)
             continue
@@ -64,6 +70,28 @@ def problems(sources: Fields) -> Iterator[Problem]:
             if field in source:
                 message = f"`{field}` is for sources with a `host`"
                 yield Problem(path=(*path, field), reason="NoEffect", message=message, at_key=True)
+
+
+def _scheduled(source: Fields, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Of what schedulers need to know, and of what only processes do."""
+    scheduled = source.text("scheduler", "process") != "process"
+    for field in _OF_PROCESSES if scheduled else _OF_SCHEDULERS:
+        if field in source:
+            whose = "plain processes: the scheduler knows its nodes" if scheduled else "schedulers"
+            hint = "`maxJobs` limits how many are there at once" if field == "slots" else ""
+            message = f"`{field}` is for {whose}"
+            yield Problem(path=(*path, field), reason="NoEffect", message=message, hint=hint, at_key=True)
+    for field in ("pollInterval", "submitInterval"):
+        try:
+            seconds = parse_duration_s(source.text(field, "1h"))
+        except ValueError as error:
+            yield Problem(path=(*path, field), reason="InvalidValue", message=str(error))
+            continue
+        if field == "pollInterval" and seconds < _LEAST_POLL_S:
+            message = f"a scheduler that all share is not asked more often than every {_LEAST_POLL_S} s"
+            yield Problem(path=(*path, field), reason="InvalidValue", message=message)
+    if source.text("scheduler", "") == "slurm":
+        yield from slurm_options.problems(source.mapping("options"), (*path, "options"))
 
 
 def _far(source: Fields, path: tuple[str, ...]) -> Iterator[Problem]:
@@ -93,7 +121,10 @@ def read(sources: Fields, defaults: Defaults) -> tuple[SourceConfig, ...]:
 
 def _source(name: SourceName, fields: Fields, defaults: Defaults) -> SourceConfig:
     memory, host = fields.text_or_none("memory"), fields.text_or_none("host")
-    root = fields.text("root", f"{defaults.there if host else defaults.root}/{name}")
+    scheduler = fields.text("scheduler", "process")
+    shared = host is not None or scheduler != "process"  # the nodes of a cluster see home folders
+    root = fields.text("root", f"{defaults.there if shared else defaults.root}/{name}")
+    most = fields.integer("maxJobs", 100) if scheduler != "process" else 1 if host else defaults.cpus
 
     def path(field: str) -> str | None:
         written = fields.text_or_none(field)
@@ -102,9 +133,9 @@ def _source(name: SourceName, fields: Fields, defaults: Defaults) -> SourceConfi
     python = fields.text_or_none("python")
     return SourceConfig(
         name=name,
-        scheduler=fields.text("scheduler", "process"),
+        scheduler=scheduler,
         host=host,
-        slots=fields.integer("slots", 1 if host else defaults.cpus),
+        slots=fields.integer("slots", most),
         gpus=tuple(int(str(each)) for each in fields.sequence("gpus")),
         gpu_type=fields.text_or_none("gpuType"),
         memory_mib=parse_memory_mib(memory) if memory is not None else None,
@@ -115,4 +146,8 @@ def _source(name: SourceName, fields: Fields, defaults: Defaults) -> SourceConfi
         identity_file=path("identityFile"),
         known_hosts=path("knownHosts"),
         ssh_config=path("sshConfig"),
+        poll_s=float(parse_duration_s(fields.text("pollInterval", "30s"))),
+        submit_every_s=float(parse_duration_s(fields.text("submitInterval", "2s"))),
+        array_size=fields.integer("arraySize", 1000),
+        options=options_of(fields.mapping("options")),
     )

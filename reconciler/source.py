@@ -44,6 +44,7 @@ class SourceState:
     hello, probe, survey   the newest ones, even while down
     latency_s              of the newest probe: from the question to its answer
     clock_skew_s           how far its clock is ahead of ours, as far as latency lets that be told
+    sessions, failures     how often one was opened, and could not be; they only ever grow
     """
 
     up: bool
@@ -56,6 +57,8 @@ class SourceState:
     survey: Survey | None = None
     latency_s: float | None = None
     clock_skew_s: float | None = None
+    sessions: int = 0
+    failures: int = 0
 
 
 class Source:
@@ -76,6 +79,7 @@ class Source:
         self.config = config
         self.dialect = dialect
         self.barred = Barred(config.name, clock)
+        self._submitted_at = float("-inf")
         self._instance = instance
         self._link = link
         self._clock = clock
@@ -86,6 +90,14 @@ class Source:
     @property
     def state(self) -> SourceState:
         return self._state
+
+    async def turn(self) -> bool:
+        """Wait until the next submission is polite; whether that took any time."""
+        wait_s = self._submitted_at + self.dialect.limits.submit_every_s - self._clock.elapsed()
+        if wait_s > 0:
+            await self._clock.sleep(wait_s)
+        self._submitted_at = self._clock.elapsed()
+        return wait_s > 0
 
     @property
     def daemon(self) -> str:
@@ -106,6 +118,7 @@ class Source:
             )
         except ReconcilerError as error:
             self._down(error)
+            self._state = replace(self._state, failures=self._state.failures + 1)
             raise
         self._session = session
         self._ruler = replace(self._ruler, after=session.hello.epoch)
@@ -117,6 +130,7 @@ class Source:
             advice="",
             hello=session.hello,
             since=self._clock.now(),
+            sessions=self._state.sessions + 1,
         )
         return session.hello
 

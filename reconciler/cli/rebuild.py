@@ -64,13 +64,13 @@ def rebuild(app: App, dry_run: bool, force: bool, output: str) -> int:
 
 
 def _reach(app: App) -> Reach:
-    from reconciler.dialects.process import ProcessDialect
+    from reconciler.dialects.choice import dialect_of
     from reconciler.links.choice import link_to
     from reconciler.rebuild import Reach
 
     dice = random.Random()  # noqa: S311 - a name, not a secret
     return Reach(
-        dialect=lambda source: ProcessDialect(),
+        dialect=dialect_of,
         link=link_to,
         clock=app.clock,
         daemon=f"{dice.getrandbits(4 * NAME_DIGITS):0{NAME_DIGITS}x}",

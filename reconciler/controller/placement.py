@@ -104,6 +104,7 @@ def _capacity(store: Store, loop: SourceLoop, active: int, *, on: bool) -> Capac
         gpus_free=gpus_free(store, loop),
         gpu_type=config.gpu_type,
         memory_mib=config.memory_mib,
+        scheduled=config.scheduled,
         labels=config.labels,
     )
 

@@ -108,6 +108,7 @@ def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
             gpus_free=_number(_told(told.get(source.name), "gpusFree"), len(source.gpus)),
             gpu_type=source.gpu_type,
             memory_mib=source.memory_mib,
+            scheduled=source.scheduled,
             labels=source.labels,
         )
         for source in config.sources

@@ -119,7 +119,7 @@ class _Room:
 
     def takes(self, resources: Resources) -> bool:
         """GPU tasks never queue at the source: a queued one would hold GPUs idle."""
-        if resources.gpus:
+        if resources.gpus and not self.capacity.scheduled:
             return self.active < self.capacity.slots and not self.reserved and resources.gpus <= self.gpus_free
         return self.active < self.capacity.slots + (0 if self.reserved else self.capacity.prefetch)
 
@@ -176,7 +176,7 @@ class _Line:
     def _blocked(self, resources: Resources, fitting: Sequence[_Room]) -> Hold:
         """All fitting rooms are taken: remember it, and reserve the GPUs of one of them for the head that waits."""
         hold = self.found[resources] = busy(resources)
-        unreserved = [room for room in fitting if not room.reserved]
+        unreserved = [room for room in fitting if not room.reserved and not room.capacity.scheduled]
         if resources.gpus and unreserved:
             min(unreserved, key=lambda room: (-room.gpus_free, room.capacity.name)).reserved = True
         if not any(self.rooms[each.name].takes(CPU_ONLY) for each in self.allowed if each.in_use):

@@ -21,6 +21,7 @@ class Capacity:
     up, enabled  whether it answers, and whether the operator wants it used; `reason` and `message` say why not
     slots        attempts that run at once; prefetch: attempts that may queue there beyond the slots
     active       attempts of ours there, queued ones included
+    scheduled    a scheduler knows what its nodes have, and itself refuses what fits none
     gpus_free    of its `gpus`, how many no attempt holds
     memory_mib   of the whole source; None = not known, and then not checked
     nodes        most nodes that one attempt may span
@@ -39,6 +40,7 @@ class Capacity:
     gpu_type: str | None = None
     memory_mib: int | None = None
     nodes: int = 1
+    scheduled: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -71,13 +73,15 @@ def misfit(capacity: Capacity, resources: Resources) -> str:
     """Why a source could never take such a task, even when idle; "" = it could."""
     if capacity.slots < 1:
         return "has no slots"
+    memory_mib = math.inf if capacity.memory_mib is None else capacity.memory_mib
+    if (resources.memory_mib or 0) > memory_mib:
+        return f"has {capacity.memory_mib} MiB of memory, the task needs {resources.memory_mib}"
+    if capacity.scheduled:
+        return ""
     if resources.gpus > capacity.gpus:
         return f"has {capacity.gpus} GPUs, the task needs {resources.gpus}"
     if resources.gpus and resources.gpu_type not in (None, capacity.gpu_type):
         return f"has {capacity.gpu_type or 'unnamed'} GPUs, the task needs {resources.gpu_type}"
-    memory_mib = math.inf if capacity.memory_mib is None else capacity.memory_mib
-    if (resources.memory_mib or 0) > memory_mib:
-        return f"has {capacity.memory_mib} MiB of memory, the task needs {resources.memory_mib}"
     if resources.nodes > capacity.nodes:
         return f"gives {capacity.nodes} nodes to a task, the task needs {resources.nodes}"
     return ""

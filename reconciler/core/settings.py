@@ -76,6 +76,13 @@ class ProjectConfig:
 class SourceConfig:
     """One place where tasks run. `host` None = this machine; else ssh://[user@]host[:port], and `root` may begin with
     `~`, the home folder there. What is None of the way there is as ssh_config says; `python` None = python3 there.
+
+    Where a scheduler keeps the queue, slots are the most jobs that are there at once, waiting ones included:
+
+    poll_s          seconds between two questions for the queue
+    submit_every_s  at least so many between two submissions
+    array_size      the most attempts in one of them
+    options         of the scheduler's own kind, for all that is submitted
     """
 
     name: SourceName
@@ -92,6 +99,15 @@ class SourceConfig:
     identity_file: str | None = None
     known_hosts: str | None = None
     ssh_config: str | None = None
+    poll_s: float = 30.0
+    submit_every_s: float = 2.0
+    array_size: int = 1000
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a scheduler keeps its queue."""
+        return self.scheduler != "process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,10 +67,13 @@ class SlurmDialect:
         poll_s: float = POLL_S,
         array_size: int = ARRAY_SIZE,
         settle_s: float = SETTLE_S,
+        submit_every_s: float = 0.0,
     ) -> SlurmDialect:
         return cls(
             options=options,
-            limits=Limits(batch_max=array_size, inspect_max=PAGE, settle_s=settle_s, poll_s=poll_s),
+            limits=Limits(
+                batch_max=array_size, inspect_max=PAGE, settle_s=settle_s, poll_s=poll_s, submit_every_s=submit_every_s
+            ),
         )
 
     def submit(self, batch: Sequence[AttemptSpec]) -> Exchange[Mapping[Eid, StartOutcome]]:

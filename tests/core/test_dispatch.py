@@ -126,6 +126,25 @@ def test_a_closed_gate_lets_nothing_through():
     assert starts([queue("s", 9, gate=PAUSED)], [source()]) == []
 
 
+CODE = Hold(reason="ProjectNotReady", message="no room on a", until=NOW + 30)
+
+
+def test_a_source_that_lacks_the_code_of_a_sweep_gets_nothing_of_it_and_the_others_do():
+    sweeps = [queue("s", 3, barred={"a": CODE}), queue("t", 3)]
+
+    given = starts(sweeps, [source("a", slots=2), source("b", slots=2)])
+
+    assert {("s", "b"), ("t", "a"), ("t", "b")} >= set(given)
+    assert 4 == len(given)
+
+
+def test_a_sweep_whose_code_is_nowhere_is_held_until_it_is_tried_again():
+    decided = dispatch([queue("s", 3, barred={"a": CODE})], [source("a")], NOW)
+
+    assert ((), CODE.until) == (decided.starts, decided.wake_at)
+    assert [("ProjectNotReady", "no room on a", 3)] == [(h.reason, h.message, h.tasks) for h in decided.holds["s"]]
+
+
 # ------------------------------------------------------------------------------------------------ which source
 
 
@@ -316,3 +335,22 @@ def test_an_end_says_what_it_used():
 
 def test_what_to_do_about_it_is_said():
     assert "placement" in explain(WAITING, GPU, queue("s", 1), [source()], NOW).hint
+
+
+def test_a_cluster_takes_whatever_its_scheduler_may_know_of_and_as_much_as_may_be_there_at_once():
+    queues = [queue("s", heads=heads("s", 9, Resources(gpus=8, gpu_type="h100", nodes=4)))]
+
+    assert split(queues, [source("cluster", slots=5, scheduled=True), source("here", slots=9)]) == {"cluster": 5}
+
+
+def test_gpu_tasks_that_wait_for_a_cluster_reserve_nothing_of_it():
+    mixed = queue("s", heads=[*heads("s", 1, GPU), *heads("s", 2)])
+    here, cluster = source("a", slots=9, gpus=1, gpus_free=0), source("b", slots=2, active=1, scheduled=True)
+
+    assert split([mixed], [here, cluster]) == {"a": 2, "b": 1}
+
+
+def test_memory_that_the_operator_limits_is_limited_on_a_cluster_too():
+    large = queue("s", heads=heads("s", 1, Resources(memory_mib=2048)))
+
+    assert starts([large], [source("c", slots=1, memory_mib=1024, scheduled=True)]) == []

@@ -12,9 +12,10 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
 from reconciler.core.model import Code, Instant, Json, Phase, SourceName, SweepName
 from reconciler.core.status import CodeFacts, Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
+from reconciler.source import SourceState
 from reconciler.sourceloop import SourceLoop
 from reconciler.store import InvalidRow, Reader, RepositoryRow
-from reconciler.telemetry import SourceSnapshot, SweepSnapshot
+from reconciler.telemetry import LinkSnapshot, SourceSnapshot, SweepSnapshot
 
 
 def status_of(
@@ -136,6 +137,19 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         collected=tally.attempts,
         collected_bytes=tally.bytes,
         collect_failures=tally.failures,
+        link=_link(state),
+    )
+
+
+def _link(state: SourceState) -> LinkSnapshot:
+    return LinkSnapshot(
+        problem="" if state.up else state.reason,
+        sessions=state.sessions,
+        failures=state.failures,
+        latency_s=state.latency_s,
+        clock_skew_s=state.clock_skew_s,
+        load1=None if state.probe is None else state.probe.load1,
+        disk_free_mib=None if state.probe is None else state.probe.disk_free_mib,
     )
 
 

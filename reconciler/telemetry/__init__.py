@@ -8,11 +8,12 @@ metrics.py    Telemetry: the Prometheus registry, over the newest snapshot and t
 
 from reconciler.telemetry.logs import LogFormat, configure_logging
 from reconciler.telemetry.metrics import FetchResult, KeyKind, ReconcileResult, Telemetry
-from reconciler.telemetry.snapshot import ProjectSnapshot, Snapshot, SourceSnapshot, SweepSnapshot
+from reconciler.telemetry.snapshot import LinkSnapshot, ProjectSnapshot, Snapshot, SourceSnapshot, SweepSnapshot
 
 __all__ = [
     "FetchResult",
     "KeyKind",
+    "LinkSnapshot",
     "LogFormat",
     "ProjectSnapshot",
     "ReconcileResult",

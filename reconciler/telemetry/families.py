@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from reconciler.core.model import Instant, Phase, SourceName
+from reconciler.telemetry.links import of_links
 from reconciler.telemetry.projects import of_projects
 from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
 
@@ -132,6 +133,7 @@ def _of_sources(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
     )
     sources = list(sources)
     yield from _of_collections(sources)
+    yield from of_links(sources)
     for source in sources:
         info.add_metric([source.name, source.scheduler], 1)
         limit.add_metric([source.name], source.slots)

@@ -31,6 +31,22 @@ class SweepSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSnapshot:
+    """The way to one source, and what its machine told last. problem: a reason, "" while it answers.
+
+    sessions, failures   how often one was opened, and could not be; they only ever grow
+    """
+
+    problem: str = ""
+    sessions: int = 0
+    failures: int = 0
+    latency_s: float | None = None
+    clock_skew_s: float | None = None
+    load1: float | None = None
+    disk_free_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSnapshot:
     """One source. up None: it was never tried."""
 
@@ -44,6 +60,7 @@ class SourceSnapshot:
     collected_bytes: int = 0
     collect_failures: int = 0
     last_success_at: Instant | None = None
+    link: LinkSnapshot = LinkSnapshot()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

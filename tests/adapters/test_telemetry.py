@@ -14,11 +14,22 @@ from reconciler.core.spec import SweepState
 from reconciler.telemetry import (
     FetchResult,
     KeyKind,
+    LinkSnapshot,
     ReconcileResult,
     Snapshot,
     SourceSnapshot,
     SweepSnapshot,
     Telemetry,
+)
+
+LINK_METRICS = (
+    "problem",
+    "latency_seconds",
+    "clock_skew_seconds",
+    "load1",
+    "disk_free_bytes",
+    "sessions_total",
+    "session_failures_total",
 )
 
 
@@ -62,6 +73,29 @@ BUSY = Snapshot(
     queue_adds=17,
     queue_retries=3,
 )
+
+
+def test_the_way_to_a_source_is_told_as_far_as_it_is_known(telemetry):
+    near = LinkSnapshot(sessions=3, failures=1, latency_s=0.2, clock_skew_s=-1.5, load1=0.5, disk_free_mib=2)
+    away = LinkSnapshot(problem="HostKeyChanged", failures=7)
+    common = {"scheduler": "process", "up": True, "slots": 1, "used": 0}
+    telemetry.publish(
+        Snapshot(
+            sources=(SourceSnapshot(name="a", link=near, **common), SourceSnapshot(name="b", link=away, **common)),
+        )
+    )
+
+    told = {name: samples(telemetry, f"source_{name}") for name in LINK_METRICS}
+
+    assert {
+        "problem": {("HostKeyChanged", "b"): 1},
+        "latency_seconds": {("a",): 0.2},
+        "clock_skew_seconds": {("a",): -1.5},
+        "load1": {("a",): 0.5},
+        "disk_free_bytes": {("a",): 2 << 20},
+        "sessions_total": {("a",): 3, ("b",): 0},
+        "session_failures_total": {("a",): 1, ("b",): 7},
+    } == told
 
 
 def test_the_build_is_told(telemetry):

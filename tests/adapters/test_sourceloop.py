@@ -86,6 +86,34 @@ async def test_an_intent_whose_spec_changes_while_its_code_is_brought_is_given_u
     assert ([], ["Outdated"] * 2) == (lab.agent.named("start"), [attempt.reason for attempt in ended])
 
 
+async def test_code_that_differs_is_looked_at_again_and_neither_the_attempt_nor_the_source_pays(lab: Lab) -> None:
+    await lab.accept(s="{x: [1]}")
+    await lab.dispatch()
+    (attempt,) = lab.open()
+    asked = len([each for each in lab.agent.asked if each.op == "worktree"])
+
+    lab.agent.news.put_nowait([Found(eid=attempt.eid, refused="train.py", differs=True)])
+    await lab.time.settle()
+
+    (again,) = lab.open()
+    assert (asked + 1, True) == (len([each for each in lab.agent.asked if each.op == "worktree"]), lab.loop.ready)
+    assert ([attempt.eid] * 2, attempt.key) == (lab.agent.named("start"), again.key)
+
+
+async def test_code_that_differs_again_and_again_is_let_be_for_a_while(lab: Lab) -> None:
+    await lab.accept(s="{x: [1]}")
+    await lab.dispatch()
+    (attempt,) = lab.open()
+
+    for _ in range(2):
+        lab.agent.news.put_nowait([Found(eid=attempt.eid, refused="train.py", differs=True)])
+        await lab.time.settle()
+
+    hold = lab.projects.problem(lab.code("s"))
+    assert hold is not None
+    assert ("ProjectDiffers", ["ProjectNotReady"]) == (hold.reason, [each.cancel for each in lab.open()])
+
+
 async def test_an_attempt_that_could_not_be_read_is_looked_at_again(lab: Lab) -> None:
     await lab.accept(s="{x: [1]}")
     await lab.dispatch()

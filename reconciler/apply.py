@@ -186,8 +186,8 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     crashpoint("apply.cancelled")
     asked.update(dict.fromkeys(due, elapsed))
     revoked = [eid for eid, outcome in outcomes.items() if outcome is CancelOutcome.REVOKED]
-    _record_revoked(store, catalog, revoked, clock.now())
     unclear = [eid for eid, outcome in outcomes.items() if outcome in (CancelOutcome.ENDED, CancelOutcome.UNKNOWN)]
+    unclear += _record_revoked(store, catalog, revoked, clock.now())
     return Applied(sent=len(due), look_at=tuple(unclear))
 
 
@@ -220,8 +220,11 @@ def checkpoint_name(task: Task, attempt: Attempt) -> str:
     return f"{identity.short_hash(task.key.sweep)}-{task.key.task}-{attempt.digest}"
 
 
-def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant) -> None:
-    """They never started, and never will: we won their claims."""
+def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant) -> list[Eid]:
+    """They never started, and never will: we won their claims.
+
+    Returns those that had started as we know: somebody has taken their claims away, and they may well live.
+    """
     attempts: Mapping[Eid, Attempt] = store.attempts_by_eid(eids)
     ended = [
         replace(
@@ -232,9 +235,10 @@ def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: In
             message="it had not started",
         )
         for attempt in attempts.values()
-        if attempt.phase.active
+        if attempt.phase is Phase.QUEUED
     ]
     if ended:
         tasks = store.tasks_by_key(attempt.key.task_key for attempt in ended)
         pairs = [(attempt, catalog.settled(tasks[attempt.key.task_key], attempt, now)) for attempt in ended]
         store.record(pairs, now)
+    return [eid for eid, attempt in attempts.items() if attempt.phase is Phase.RUNNING]

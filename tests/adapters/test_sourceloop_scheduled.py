@@ -334,6 +334,23 @@ async def test_a_cancel_wins_the_claim_of_what_has_not_started(lab: SchedulerLab
     assert ClaimKind.REVOKED is lab.far.claims[eid].kind
 
 
+async def test_who_wins_the_claim_of_what_had_started_has_ended_nothing(lab: SchedulerLab) -> None:
+    (eid,) = await lab.start(1)
+    lab.far.start(eid)
+    await lab.minutes(1)
+    lab.far.claims.clear()  # somebody has tidied up
+    lab.store.intend_cancel([eid], "Removed", lab.time.now())
+
+    lab.loop.kick()
+    await lab.minutes(1)
+
+    assert (ClaimKind.REVOKED, Phase.RUNNING, 1) == (
+        lab.far.claims[eid].kind,
+        lab.attempt(eid).phase,
+        lab.loop.unresolved(),
+    )
+
+
 async def test_a_cancel_that_comes_while_it_is_being_submitted_is_carried_out_afterwards(lab: SchedulerLab) -> None:
     lab.far.submission_s = 100.0
     (eid,) = await lab.start(1)

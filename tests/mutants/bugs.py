@@ -288,4 +288,19 @@ MUTANTS = (
         ),
         bug="the simulator, seed 3057: a copy that was killed before it had asked all sources ran tasks twice",
     ),
+    Mutant(
+        name="claim-that-was-tidied-away-is-won",
+        guard="what had started, as we know, is not given up by winning a claim that somebody took away",
+        edits=(
+            Edit(
+                "reconciler/apply.py",
+                "        if attempt.phase is Phase.QUEUED\n    ]\n",
+                "        if attempt.phase.active\n    ]\n",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_sourceloop_scheduled.py::test_who_wins_the_claim_of_what_had_started_has_ended_nothing"
+        ),
+        bug="the simulator, with a purge of old folders: a cancel took a task that lived for one that had not started",
+    ),
 )

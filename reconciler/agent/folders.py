@@ -7,19 +7,71 @@ Visitors may ask, too: they look at code where no daemon of theirs rules. Nothin
 import base64
 import binascii
 import functools
+import json
 import os
+import select
+import signal
+import time
 from typing import Callable, List
 
 from . import shapes
-from .place import Place
+from .place import Place, write_all
 from .shapes import Json, Object, Refusal
 
 OPERATIONS = ("checkout", "tree", "contents", "stage", "push")
 PIECE = 1 << 19  # bytes of one answer
+TIMEOUT_S = 600.0
 
 
 def work(place: Place, body: Object) -> Callable[[], Object]:
     """What a side process has to do for a request. Raises Refusal."""
+    return functools.partial(within, TIMEOUT_S, _work(place, body))
+
+
+def within(timeout_s: float, work: Callable[[], Object]) -> Object:
+    """The work's answer. Raises Refusal (Busy) when there is none in time, whatever becomes of the work.
+
+    Others' folders lie on others' file servers: who waits for one that hangs cannot even be killed, and is left behind.
+    """
+    from . import side
+
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            os.closerange(3, write_end)
+            os.closerange(write_end + 1, 1024)
+            write_all(write_end, json.dumps(side._answer(work)).encode("ascii"))
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    heard: List[bytes] = []
+    until = time.monotonic() + timeout_s
+    while select.select([read_end], [], [], max(0.0, until - time.monotonic()))[0]:
+        piece = os.read(read_end, PIECE)
+        if not piece:
+            break
+        heard.append(piece)
+    else:
+        _end(pid)
+        raise Refusal("Busy", "it took longer than %d s" % timeout_s, "does the file system there hang?")
+    answer = side.answer(read_end, b"".join(heard))
+    if "error" in answer:
+        error = shapes.object_of(answer["error"], "an error")
+        raise Refusal(str(error["reason"]), str(error["message"]), str(error["hint"]))
+    return shapes.object_of(answer["ok"], "an answer")
+
+
+def _end(pid: int) -> None:
+    """The process, and what it has started."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(pid, signal.SIGKILL)
+
+
+def _work(place: Place, body: Object) -> Callable[[], Object]:
     path = shapes.text(body, "path")
     op = body.get("op")
     if op == "checkout":

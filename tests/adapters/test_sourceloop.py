@@ -107,7 +107,7 @@ async def test_code_that_differs_again_and_again_is_let_be_for_a_while(lab: Lab)
 
     for _ in range(2):
         lab.agent.news.put_nowait([Found(eid=attempt.eid, refused="train.py", differs=True)])
-        await lab.time.settle()
+        await lab.time.advance(1)
 
     hold = lab.projects.problem(lab.code("s"))
     assert hold is not None

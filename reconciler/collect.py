@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from reconciler.clock import Clock
 from reconciler.core.errors import Damaged, Fenced, LinkError, ReconcilerError, ResultsError
-from reconciler.core.model import Attempt, Eid, Json
+from reconciler.core.model import Attempt, AttemptKey, Eid, Json
 from reconciler.core.status import Problem
 from reconciler.core.wire import Output
 from reconciler.crashpoints import crashpoint
@@ -32,7 +32,7 @@ log = logging.getLogger("reconciler.collect")
 
 PAGE = 50
 IDLE_S = 0.5
-PAUSE_MAX_S = 1.0  # a page is followed by a pause as long as it took, up to this
+PAUSE_MAX_S, PAUSE_SHARE = 1.0, 0.25  # a page is followed by a pause of this share of the time that it took
 PIECE_MIN, PIECE_MAX = 1 << 14, 1 << 18
 PIECE_S = 0.1
 CHANGES = 3  # so often a file that changes meanwhile is begun anew at once
@@ -60,6 +60,13 @@ class Tally:
 
 class _Failure(Exception):
     """One attempt cannot be collected now: why."""
+
+
+class _Short(NamedTuple):
+    """A file that has come with its description."""
+
+    name: str
+    file: Output
 
 
 @dataclass(slots=True)
@@ -128,7 +135,7 @@ class Collector:
                 log.exception("not collected by a defect: please report it", extra={"source": self._name})
                 for each in page:
                     self._put_off(each.attempt, "a defect: see the daemon's log")
-            await self._clock.sleep(min(PAUSE_MAX_S, self._clock.elapsed() - began))
+            await self._clock.sleep(min(PAUSE_MAX_S, PAUSE_SHARE * (self._clock.elapsed() - began)))
 
     @property
     def _name(self) -> str:
@@ -195,18 +202,50 @@ class Collector:
     async def _attempts(
         self, page: list[Uncollected], told: Mapping[Eid, Mapping[str, Output]], sizes: dict[int, int]
     ) -> None:
-        """Notes in `sizes` what lies here now."""
+        """Notes in `sizes` what lies here now. Those with short files alone are written together, in one go."""
+        short: list[tuple[Uncollected, list[_Short]]] = []
         for each in page:
             files = told.get(each.attempt.eid)
             if files is None:  # it did not fit into the answer, and stands at the head of the next page
-                return
+                break
             self._after = each.id
+            if all(map(_is_sound, files.values())):
+                short.append((each, [_Short(name, file) for name, file in files.items()]))
+                continue
             try:
                 sizes[each.id] = await self._attempt(each.attempt, files)
             except _Failure as failure:
                 self._put_off(each.attempt, str(failure))
             else:
                 self._later.pop(each.attempt.eid, None)
+        if not short:
+            return
+        parameters = {each.attempt.key: self._parameters(each.attempt) for each, _ in short}
+        error = await self._disk(partial(self._write, short, parameters, sizes))
+        for each, _ in short:
+            self._later.pop(each.attempt.eid, None)
+        if error is not None:
+            raise error
+
+    def _write(
+        self,
+        short: list[tuple[Uncollected, list[_Short]]],
+        parameters: Mapping[AttemptKey, Mapping[str, Json]],
+        sizes: dict[int, int],
+    ) -> ResultsError | None:
+        """Away from the loop. Stops at what cannot be written, and returns why."""
+        for each, files in short:
+            attempt = each.attempt
+            try:
+                for name, file in files:
+                    self._tree.keep(attempt.key, name, file.data or b"")
+                kept = [Kept(name=name, size=file.size, sha256=file.sha256) for name, file in files]
+                self._tree.conclude(attempt, parameters[attempt.key], kept)
+            except ResultsError as error:
+                return error
+            sizes[each.id] = sum(file.size for _, file in files)
+            crashpoint("collect.concluded")
+        return None
 
     async def _strike_out(self, sizes: Mapping[int, int]) -> None:
         if not sizes:
@@ -232,7 +271,6 @@ class Collector:
         self._warn_of_cuts(attempt, kept)
         parameters = self._parameters(attempt)
         await self._disk(lambda: self._tree.conclude(attempt, parameters, kept))
-        crashpoint("collect.concluded")
         return sum(file.size for file in kept if not file.cut)
 
     def _parameters(self, attempt: Attempt) -> Mapping[str, Json]:
@@ -266,16 +304,17 @@ class Collector:
 
     async def _fetch(self, attempt: Attempt, name: str, file: Output) -> Kept | None:
         """None when it has changed meanwhile, or has not the right hash."""
-        data = file.data
-        if data is None or file.tail:
+        if file.data is None or file.tail:
             return await self._large(attempt, name, file)
-        if len(data) != file.size or sha256(data).hexdigest() != file.sha256:
+        if not _is_sound(file):
             return None
-        await self._disk(lambda: self._tree.keep(attempt.key, name, data))
+        await self._disk(partial(self._tree.keep, attempt.key, name, file.data))
         return Kept(name=name, size=file.size, sha256=file.sha256)
 
     async def _large(self, attempt: Attempt, name: str, file: Output) -> Kept | None:
-        """In pieces, from where the last one had come to."""
+        """In pieces, from where the last session had come to; nothing if it lies here."""
+        if not file.tail and await self._disk(partial(self._tree.has, attempt.key, name, file.size, file.sha256)):
+            return Kept(name=name, size=file.size, sha256=file.sha256)
         part = await self._disk(lambda: self._tree.begin(attempt.key, name, file.sha256))
         while part.size < file.head + file.tail:
             data = await self._read(attempt, name, file, part)
@@ -307,3 +346,9 @@ class Collector:
             self._writing.cancelled() or self._writing.exception()  # nobody else asks what became of it
         self._writing = asyncio.ensure_future(self._aside(work))
         return await asyncio.shield(self._writing)
+
+
+def _is_sound(file: Output) -> bool:
+    """Whether all of the file has come with its description, as it was written."""
+    data = file.data
+    return data is not None and len(data) == file.size and sha256(data).hexdigest() == file.sha256

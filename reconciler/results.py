@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from reconciler import documents
@@ -72,6 +72,15 @@ class ResultsTree:
             folder = self.folder(key)
             folder.mkdir(parents=True, exist_ok=True)
             _put(folder / name, data)
+
+    def has(self, key: AttemptKey, name: str, size: int, digest: str) -> bool:
+        """Whether this very file lies here already."""
+        with self._translated():
+            path = self.folder(key) / name
+            if not path.is_file() or path.stat().st_size != size:
+                return False
+            with path.open("rb") as file:
+                return file_digest(file, "sha256").hexdigest() == digest
 
     def begin(self, key: AttemptKey, name: str, digest: str) -> Part:
         """A file that comes in pieces; what came of it before is there already.

@@ -208,6 +208,20 @@ async def test_a_file_that_cannot_be_read_leaves_the_others_here_and_is_tried_ag
     assert (0, "succeeded") == (lab.pending(), lab.status(attempt)["phase"])
 
 
+async def test_a_long_file_does_not_come_again_because_another_could_not_be_read(lab) -> None:
+    (attempt,) = lab.start()
+    lab.ends(attempt, stdout_log=BIG)
+    path = lab.write(attempt.eid, "metrics.json", "{}")
+    path.unlink()
+    path.mkdir()
+
+    await lab.collect(40.0)
+
+    assert ({"stdout.log": BIG}, 1) == (lab.lies(attempt), lab.pending())
+    assert 3 <= lab.collector.tally.failures
+    assert 300_000 == sum(request.body.get("length", 0) for request in lab.far.asked)
+
+
 async def test_a_source_that_says_later_is_asked_later(lab) -> None:
     (attempt,) = lab.start()
     lab.ends(attempt, stdout_log="out")

@@ -4,6 +4,7 @@ import os
 import shutil
 from typing import List
 
+from . import logins
 from .shapes import Json, Object
 
 PROGRAMS = ("git", "rsync", "sbatch", "squeue", "sacct", "qsub", "qstat")
@@ -12,12 +13,12 @@ GPUS_MAX = 64
 
 
 def survey() -> Object:
-    """Names of graphics processors, and of the programs that were found."""
+    """Names of graphics processors, and of the programs that were found; and whether tasks outlive the login."""
     gpus: List[Json] = []
     gpus.extend(_gpus())
     found: List[Json] = []
     found.extend(name for name in PROGRAMS if shutil.which(name, path=_path()))
-    return {"gpus": gpus, "programs": found}
+    return {"gpus": gpus, "programs": found, "ends_leftovers": logins.ends_leftovers()}
 
 
 def _gpus() -> List[str]:

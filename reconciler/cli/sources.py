@@ -131,6 +131,9 @@ def _notes(seen: Seen) -> Iterator[str]:
     skew = machine.get("clockSkewSeconds")
     if isinstance(skew, int | float) and abs(skew) >= SKEW_S:
         yield f"{name}: its clock is {duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+    if machine.get("endsLeftovers") is True:
+        yield f"{name}: its machine ends all that a login has started when it ends, tasks too (KillUserProcesses)"
+        yield "  hint: its administrator can except the account: KillExcludeUsers in /etc/systemd/logind.conf"
     free = machine.get("diskFreeMib")
     if isinstance(free, int) and free < SHORT_MIB:
         yield f"{name}: only {free} MiB are free on the disk of its root"

@@ -249,10 +249,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What the source's machine has: graphics processors by name, and which of the programs that we know of."""
+    """What the source's machine has: graphics processors by name, and which of the programs that we know of.
+
+    ends_leftovers: when the last login ends, so does all that it has started, our tasks included.
+    """
 
     gpus: tuple[str, ...]
     programs: tuple[str, ...]
+    ends_leftovers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

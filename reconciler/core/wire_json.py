@@ -129,7 +129,11 @@ def probe_from_json(value: Json) -> Probe:
 def survey_from_json(value: Json) -> Survey:
     """What the source's machine has."""
     survey = _object(value, "a survey")
-    return Survey(gpus=_texts(survey, "gpus"), programs=_texts(survey, "programs"))
+    return Survey(
+        gpus=_texts(survey, "gpus"),
+        programs=_texts(survey, "programs"),
+        ends_leftovers=_flag(survey, "ends_leftovers") if "ends_leftovers" in survey else False,
+    )
 
 
 def found_from_json(eid: Eid, value: Json) -> Found:

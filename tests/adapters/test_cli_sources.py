@@ -10,7 +10,8 @@ from cli_lab import AT, HERE, Lab
 
 from reconciler import requests
 from reconciler.cli.__main__ import execute
-from reconciler.core.status import Problem, SourceFacts, source_json, source_status
+from reconciler.core.status import Problem, SourceFacts, source_status
+from reconciler.core.status_json import source_json
 
 MACHINE = {
     "host": "gpu1",
@@ -25,6 +26,7 @@ MACHINE = {
     "clockSkewSeconds": -75.0,
     "gpus": ["NVIDIA A100, 40960 MiB"],
     "programs": ["git"],
+    "endsLeftovers": False,
 }
 CODE = {"project": "self", "revision": "c0ffee", "inSync": False, "reason": "ProjectDiffers", "message": "a.py differs"}
 
@@ -111,6 +113,15 @@ def test_a_source_that_is_down_is_told_with_the_advice(tell, ask) -> None:
     out = ask("sources")[1]
 
     assert "here: the key is not known [HostKeyUnknown]\n  hint: run ssh-keyscan\n" in out
+
+
+def test_a_machine_that_ends_tasks_with_the_login_is_told_of(tell, ask) -> None:
+    tell(machine=MACHINE | {"endsLeftovers": True})
+
+    _, out, _ = ask("sources")
+
+    assert "here: its machine ends all that a login has started when it ends, tasks too (KillUserProcesses)" in out
+    assert "KillExcludeUsers" in out
 
 
 def test_a_source_that_was_never_asked_is_listed_too(lab, ask) -> None:

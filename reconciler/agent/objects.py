@@ -3,12 +3,16 @@
     projects/<name>/objects.git        what has come so far; refs/kept/<commit> holds what is needed
     projects/<name>/incoming/<sha256>  a bundle that has not come whole; what is there of it need not come again
 
-It is only a store: worktrees do not depend on it. One that is damaged is thrown away, and all comes once more.
+It is only a store: worktrees do not depend on it. One that is damaged is thrown away, and all comes once more. What
+writes to it does so alone: collecting garbage beside it would take what has just come and is not yet referred to.
 """
 
+import contextlib
+import fcntl
 import os
 import re
-from typing import List
+import time
+from typing import Iterator, List
 
 from .crash import crashpoint
 from .git import Git
@@ -17,6 +21,7 @@ from .shapes import Object, Refusal
 
 TIPS_MAX = 100
 BUNDLE_BYTES = 4 << 30  # no project is larger
+ALONE_WITHIN_S = 300.0
 ROOM = 3  # times the bundle: it is unpacked, and laid out
 KEPT = "refs/kept/"
 SENT = "refs/reconciler/sent/"
@@ -96,6 +101,15 @@ def unbundle(place: Place, project: str, sha: str, commit: str) -> Object:
     if found != sha:
         unlink(path)
         raise Refusal("Busy", "the bundle has not arrived as it was sent: it is sent again")
+    with _alone(place, project):
+        _take_in(place, project, path, commit)
+    crashpoint("bundle.unbundled")
+    unlink(path)
+    crashpoint("bundle.removed")
+    return {}
+
+
+def _take_in(place: Place, project: str, path: str, commit: str) -> None:
     store = _store(place, project)
     try:
         words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", path)
@@ -104,19 +118,21 @@ def unbundle(place: Place, project: str, sha: str, commit: str) -> Object:
         _discard(place, store.git_dir)  # what a bundle builds upon is missing, or damaged
         unlink(path)
         raise Refusal("Busy", "%s; all is sent again" % refusal.message) from None
-    crashpoint("bundle.unbundled")
-    unlink(path)
-    crashpoint("bundle.removed")
-    return {}
 
 
 def fetch(place: Place, project: str, commit: str, url: str, protocol: str) -> Object:
     """Let git bring the commit from where the project lies. Raises Refusal, OSError."""
     if not _URL.match(url) or protocol not in ("file", "ssh", "https"):
         raise Refusal("BadRequest", "not an address: %.80r" % url)
-    store = _store(place, project)
+    with _alone(place, project):
+        _fetch(_store(place, project), commit, url, protocol)
+    crashpoint("code.fetched")
+    return {}
+
+
+def _fetch(store: Git, commit: str, url: str, protocol: str) -> None:
     if store.has(commit):
-        return {}
+        return
     store.environment.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
     store.environment["GIT_SSH_COMMAND"] = os.environ.get("GIT_SSH_COMMAND", _SSH)
     options = ["protocol.%s.allow=always" % protocol, "http.lowSpeedLimit=1000", "http.lowSpeedTime=20"]
@@ -129,18 +145,50 @@ def fetch(place: Place, project: str, commit: str, url: str, protocol: str) -> O
             what = "%s has no commit %s" % (url, commit)
             raise Refusal("WorktreeFailed", what, "was it pushed there?") from None
         store.ask("update-ref", KEPT + commit, commit)
-    crashpoint("code.fetched")
-    return {}
 
 
 def drop(place: Place, project: str, commits: List[str]) -> None:
     """These commits are not needed any more; what only they lead to goes."""
     path = git_dir(place, project)
     if commits and os.path.isdir(path):
-        store = Git(path)
-        for commit in commits:
-            store.ask("update-ref", "-d", KEPT + commit)
-        store.ask("gc", "--quiet", "--prune=now")
+        with _alone(place, project):
+            store = Git(path)
+            for commit in commits:
+                store.ask("update-ref", "-d", KEPT + commit)
+            store.ask("gc", "--quiet", "--prune=now")
+
+
+def forget_pieces(place: Place, project: str, older_than: float) -> None:
+    """Bundles of which nothing has come for long."""
+    folder = "%s/projects/%s/incoming" % (place.path, project)
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        path = "%s/%s" % (folder, name)
+        try:
+            if os.lstat(path).st_mtime < older_than:
+                unlink(path)
+        except OSError:  # it is being taken in
+            pass
+
+
+@contextlib.contextmanager
+def _alone(place: Place, project: str) -> Iterator[None]:
+    """Nobody else writes to the store meanwhile. Raises Refusal when somebody does for long."""
+    folder = "%s/projects/%s" % (place.path, project)
+    make_folder(folder)
+    fd = os.open(folder + "/objects.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + ALONE_WITHIN_S
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    raise Refusal("Busy", "another process writes to the store of %s" % project) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _store(place: Place, project: str) -> Git:

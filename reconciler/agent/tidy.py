@@ -9,6 +9,7 @@ from .crash import crashpoint
 from .place import Place, make_folder, unlink
 from .shapes import Object
 
+PIECES_S = 86400.0
 _PIN = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
@@ -29,6 +30,7 @@ def tidy(place: Place, needed: Set[str], unused_s: float, now: float) -> Object:
             else:
                 left += 1
         objects.drop(place, project, gone)
+        objects.forget_pieces(place, project, now - PIECES_S)
         removed += len(gone)
     return {"worktrees": left, "removed": removed}
 

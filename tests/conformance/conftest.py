@@ -23,9 +23,11 @@ from reconciler.core.wire import AttemptSpec, Found, Lock, StartOutcome
 from reconciler.core.wire_code import worktree
 from reconciler.dialects.base import Dialect
 from reconciler.dialects.process import ProcessDialect
+from reconciler.dialects.slurm import SlurmDialect
 from reconciler.links.base import NEWCOMER, Link, Ruler, Session
 from reconciler.links.local import LocalLink
 from reconciler.source import acknowledge, forget
+from tests.fakes.slurm_lab import SlurmLab
 from tests.fakes.ssh_lab import SshLab
 
 PATIENCE_S = 20.0
@@ -139,7 +141,7 @@ class Site:
     def spec(self, *argv: str, **options) -> AttemptSpec:
         """An attempt like no other of this site."""
         number = next(self._numbers)
-        digest = base64.b32encode(hashlib.sha256(str(number).encode()).digest()).decode().lower()
+        digest = base64.b32encode(hashlib.sha256(f"{self.folder} {number}".encode()).digest()).decode().lower()
         fields = {
             "eid": Eid("gaaaa" + digest[:10]),
             "sweep": "a-sweep",
@@ -202,15 +204,47 @@ def ssh_lab() -> Iterator[SshLab]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.real("openssh-server"))])
+@pytest.fixture(scope="session")
+def slurm_lab() -> Iterator[SlurmLab]:
+    """A cluster, for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="s-slurm-"))
+    lab = SlurmLab(folder)
+    lab.start()
+    yield lab
+    lab.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+SSH, SLURM = pytest.mark.real("openssh-server"), [pytest.mark.real(each) for each in ("slurmctld", "slurmd", "munge")]
+SITES = [
+    "local",
+    pytest.param("ssh", marks=SSH),
+    pytest.param("slurm", marks=SLURM),
+    pytest.param("slurm over ssh", marks=[*SLURM, SSH]),
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test on each kind of source; on schedulers those that are marked `schedulers`, and not `own_queue`."""
+    if "site" in metafunc.fixturenames:
+        marked = [metafunc.definition.get_closest_marker(name) is not None for name in ("schedulers", "own_queue")]
+        metafunc.parametrize("site", SITES if marked == [True, False] else SITES[:2], indirect=True)
+
+
+@pytest.fixture
 async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     """A fresh site, for each kind of source."""
     folder = Path(tempfile.mkdtemp(prefix="s-"))
-    link: Link = LocalLink()
-    if request.param == "ssh":
+    dialect: Dialect = ProcessDialect()
+    python = ""
+    if "slurm" in request.param:
+        cluster: SlurmLab = request.getfixturevalue("slurm_lab")
+        dialect, python = SlurmDialect.of(options={}, poll_s=1.0), str(cluster.python)
+    link: Link = LocalLink(python=python or sys.executable)
+    if "ssh" in request.param:
         lab: SshLab = request.getfixturevalue("ssh_lab")
-        link = lab.link(lab.hosts[0])
-    site = Site(folder, link, ProcessDialect())
+        link = lab.link(lab.hosts[0], **({"python": python} if python else {}))
+    site = Site(folder, link, dialect)
     yield site
     await site.aclose()
     for pid in _processes_of(folder):

@@ -9,6 +9,7 @@ import pytest
 from reconciler.core.errors import Fenced
 from reconciler.core.wire import CancelOutcome, ClaimKind, RevokeOutcome, StartOutcome
 
+pytestmark = pytest.mark.schedulers
 REVOKED, CLAIMED = RevokeOutcome.REVOKED, RevokeOutcome.CLAIMED
 
 

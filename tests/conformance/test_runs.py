@@ -47,6 +47,8 @@ NASTY = [
     "x" * 20000,
 ]
 
+pytestmark = pytest.mark.schedulers
+
 
 def output(found: Found, name: str) -> str:
     return (Path(found.directory) / "output" / name).read_text()
@@ -258,6 +260,7 @@ async def test_a_task_starts_with_every_signal_at_its_default(site):
     assert masks == [0, 0]
 
 
+@pytest.mark.own_queue
 async def test_a_task_leads_a_process_group_of_its_own(site):
     visit = await site.open()
     spec = site.python("import os; print(os.getpid() == os.getpgrp(), os.getsid(0) == os.getppid())")
@@ -297,6 +300,7 @@ async def test_the_spec_lies_beside_the_claim(site):
     assert os.path.basename(found.directory) == spec.eid
 
 
+@pytest.mark.own_queue
 async def test_a_message_larger_than_any_pipe_is_taken_whole(site):
     visit = await site.open(slots=4)
     specs = [site.spec("true", environment={"LARGE": "x" * 20_000}) for _ in range(100)]

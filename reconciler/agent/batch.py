@@ -6,7 +6,6 @@
 <root>/agent/<hash>.py            this program, for the nodes on which its jobs start
 """
 
-import hashlib
 import os
 import re
 import sys
@@ -109,6 +108,8 @@ def tidy(place: Place, trash: str) -> None:
 
 def publish(place: Place, program: bytes) -> str:
     """The file of this program on the source; it is made once. Raises OSError."""
+    import hashlib  # not in every job
+
     path = "%s/agent/%s.py" % (place.path, hashlib.sha256(program).hexdigest()[:16])
     make_folder(place.path + "/agent")
     try:
@@ -127,13 +128,14 @@ def python() -> str:
     return sys.executable or "python3"
 
 
-def put(path: str, text: str) -> None:
-    """A file with this content, whole, and on the disk. Raises OSError."""
+def put(path: str, text: str, durable: bool = True) -> None:
+    """A file with this content, whole; durable: and on the disk. Raises OSError."""
     unique = "%s.%d.%s" % (path, os.getpid(), os.urandom(6).hex())
     fd = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         write_all(fd, text.encode("utf-8", "replace"))
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         os.rename(unique, path)
     except OSError:
         unlink(unique)
@@ -141,7 +143,8 @@ def put(path: str, text: str) -> None:
     finally:
         os.close(fd)
     crashpoint("batch.put")
-    sync_folder(os.path.dirname(path))
+    if durable:
+        sync_folder(os.path.dirname(path))
 
 
 def known(place: Place, beid: str) -> Optional[Object]:

@@ -6,6 +6,7 @@ The job may come late, twice, or after everybody has given up on it: the claim d
 Claim and record are synced here: what the node's own boot proves elsewhere, nobody else can see on a shared disk.
 """
 
+import json
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import List, Optional
 
 from . import batch, pipes, shim, supervise, system
 from .batch import Batch
-from .look import read_json
+from .crash import arm
 from .place import Place, Root, sync_folder
 from .proof import Proofs
 from .shapes import Object, Order, Refusal, Spec, spec_of
@@ -22,11 +23,13 @@ from .shapes import Object, Order, Refusal, Spec, spec_of
 NOT_THERE_S = 30.0  # a file that was just written may not be seen yet by another host
 PAUSE_S = 0.5
 EARLY_S, EARLY_PART = 60.0, 0.2  # a scheduler's walltime began before ours: so much earlier it may be over
+CODE_S, SIGNAL_S = 0.05, 0.5  # after a task that failed, or was killed: was that because its job is ended?
 NOWHERE = 96  # nothing is known here of such a job
 
 
 def main(arguments: List[str]) -> int:
-    """Returns the exit status of the job."""
+    """Returns the exit status of the job. Only what this needs is imported: each job starts an interpreter."""
+    arm(os.environ)
     signal.pthread_sigmask(signal.SIG_BLOCK, supervise.AWAITED)
     pipes.close_all_but((0, 1, 2))
     _seal_off()
@@ -69,8 +72,15 @@ class _Job(shim.Shim):
         return claim
 
     def _execute(self, started_at: float) -> Object:
-        """Who enforces the walltime tells by the same signal as who cancels: the hour tells them apart."""
+        """Who ends a job signals all of its processes: the task may be gone before this one hears of it.
+
+        Who enforces the walltime tells by the same signal as who cancels: the hour tells them apart.
+        """
         record = super()._execute(started_at)
+        if record["ended_by"] == "itself" and record["exit_code"] != 0 and record["launch_error"] is None:
+            patience_s = CODE_S if record["signal"] is None else SIGNAL_S
+            if signal.sigtimedwait([signal.SIGTERM], patience_s) is not None:
+                record["ended_by"] = "cancel"
         walltime_s, lasted_s = self.spec.walltime_s, time.time() - started_at
         over = walltime_s is not None and lasted_s >= walltime_s - min(EARLY_S, EARLY_PART * walltime_s)
         if over and record["ended_by"] == "cancel":
@@ -100,12 +110,15 @@ def _batch(place: Place, beid: str, index: int) -> Optional[Batch]:
 
 
 def _spec(place: Place, eid: str) -> Spec:
-    """Raises Refusal."""
+    """Raises Refusal, OSError, and ValueError when it is torn."""
     until = time.monotonic() + NOT_THERE_S
     while True:
-        value = read_json(place.attempt(eid) + "/spec.json")
-        if value is not None or time.monotonic() > until:
-            return spec_of(value)
+        try:
+            with open(place.attempt(eid) + "/spec.json", "rb") as file:
+                return spec_of(json.loads(file.read().decode("ascii")))
+        except FileNotFoundError:
+            if time.monotonic() > until:
+                raise
         time.sleep(PAUSE_S)
 
 

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import code, execute, files, folders, pipes, scheduled, shapes, side, system
+from . import code, files, folders, pipes, scheduled, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -386,8 +386,6 @@ def main(program: bytes = b"") -> int:
     for number in (signal.SIGINT, signal.SIGHUP):  # ends of a terminal or a connection are seen on stdin
         signal.signal(number, signal.SIG_IGN)
     arm(os.environ)
-    if sys.argv[1:2] == ["exec"]:
-        return execute.main(sys.argv[2:])
     pipes.close_all_but((0, 1, 2))  # whatever who started us has left open
     Agent(program).run()
     return 0

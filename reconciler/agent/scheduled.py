@@ -126,7 +126,7 @@ class Submission:
         make_folder(directory)
         for name, value in (("spec.json", spec.raw), ("params.json", spec.parameters)):
             if not os.path.exists(directory + "/" + name):
-                batch.put(directory + "/" + name, dumps(value))
+                batch.put(directory + "/" + name, dumps(value), durable=False)  # lost with the power: it does not start
 
     def _reserve(self) -> "Reserved":
         return Reserved(self._folder + "/jobid")

@@ -32,6 +32,9 @@ class Finder(object):
         name = module.__name__
         exec(compile(SOURCES.pop(name), "<%%s>" %% name, "exec"), module.__dict__)
 sys.meta_path.insert(0, Finder())
+if sys.argv[1:2] == ["exec"]:
+    from %(package)s.execute import main
+    sys.exit(main(sys.argv[2:]))
 from %(package)s.main import main
 sys.exit(main(globals().get(%(itself)r, b"")))
 """

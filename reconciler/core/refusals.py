@@ -106,10 +106,6 @@ REFUSALS: Mapping[str, Reason] = {
         "The root on the source belongs to another instance of the reconciler.",
         "If the state was lost: `reconciler rebuild`. Else give the source another `root`, or move this one aside.",
     ),
-    "Interrupted": Reason(
-        "What submitted to the scheduler died, or could not be followed: the jobs may be there, and are looked for.",
-        "Nothing: what is not found is given up by its claim, and tried again.",
-    ),
     "Garbled": Reason(
         "An answer was not understood, so what was asked may have happened: it is looked at again.",
         "If it stays so, look for what writes into the session, such as a login script.",
@@ -127,6 +123,10 @@ REFUSALS: Mapping[str, Reason] = {
     "IncompletePoint": Reason(
         "A point of `include` or `points` does not name all the axes.",
         "Give each axis a value in it.",
+    ),
+    "Interrupted": Reason(
+        "What submitted to the scheduler died, or could not be followed: the jobs may be there, and are looked for.",
+        "Nothing: what is not found is given up by its claim, and tried again.",
     ),
     "InvalidKey": Reason("A key is not plain text.", "Write a name, in quotes if it looks like a number."),
     "InvalidName": Reason(

@@ -8,6 +8,8 @@ Rates: tasks that do nothing, two at a time, from before the commit to the last 
 in each round, each with a daemon and a state of its own, and are compared within the round. What far tasks have written
 is fetched meanwhile, which nobody does on this machine: so a fourth one is this machine with its results fetched, too.
 
+First: before that, a commit with a few tasks brings the code to the source, and is measured by itself.
+
 News: tasks that end one after the other on an idle source, from the last act of each until its success is recorded.
 
 Requests: `ssh_requests`.
@@ -16,7 +18,7 @@ Requests: `ssh_requests`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,8 @@ from benchmarks.rounds import Figure, interleaved
 from reconciler.core.model import Phase
 from reconciler.store import Reader
 
-TASKS = 1000
+TASKS = 2000
+FIRST_TASKS = 2
 QUICK_TASKS = 100
 ENDS = 20
 QUICK_ENDS = 5
@@ -53,8 +56,9 @@ def measure(folder: Path, *, rounds: int, quick: bool, say: Callable[[str], None
             NEAR: lambda own: far.source(machine, port, root=own / "root", slots=SLOTS),
             FAR: lambda own: far.source(machine, late, root=own / "root", slots=SLOTS),
         }
+        first: dict[str, list[float]] = {name: [] for name in sources}
         figures = interleaved(
-            {name: partial(_dispatch, source, name == FETCHED) for name, source in sources.items()},
+            {name: partial(_dispatch, source, name == FETCHED, first[name]) for name, source in sources.items()},
             tasks=QUICK_TASKS if quick else TASKS,
             rounds=rounds,
             folder=folder,
@@ -67,16 +71,29 @@ def measure(folder: Path, *, rounds: int, quick: bool, say: Callable[[str], None
         say("ends known after " + ", ".join(f"{each.median:.3f} s" for each in news))
         own = folder / "requests"
         requests = ssh_requests.measure(own, sources[FAR](own), QUICK_TASKS if quick else TASKS)
-    return [*_rates(figures), *requests, *news]
+    return [*_rates(figures), *_first(first), *requests, *news]
 
 
-def _dispatch(source: Callable[[Path], str], collect: bool, tasks: int, folder: Path) -> float:
-    """Seconds for so many tasks."""
+def _dispatch(source: Callable[[Path], str], collect: bool, first: list[float], tasks: int, folder: Path) -> float:
+    """Seconds for so many tasks; in `first` go those of the very first ones."""
     repository = product.make_repository(folder)
     with product.running(folder, repository, slots=SLOTS, source=source(folder), collect=collect) as daemon:
+        started = product.commit(repository, product.manifest(product.whole_numbers(FIRST_TASKS)))
+        daemon.wait_for_tasks(Phase.SUCCEEDED, FIRST_TASKS)
+        first.append(time.time() - started)
+        tasks += FIRST_TASKS
         started = product.commit(repository, product.manifest(product.whole_numbers(tasks)))
         daemon.wait_for_tasks(Phase.SUCCEEDED, tasks)
         return time.time() - started
+
+
+def _first(seconds: Mapping[str, Sequence[float]]) -> list[Measured]:
+    """How long the first commit takes until its tasks have succeeded."""
+    note = f"{FIRST_TASKS} tasks; their code is brought there"
+    return [
+        Measured(what=f"first commit → results, {name}", unit="s", values=tuple(seconds[name]), note=note)
+        for name in (LOCAL, NEAR, FAR)
+    ]
 
 
 def _rates(figures: Sequence[Figure]) -> list[Measured]:

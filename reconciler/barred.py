@@ -41,6 +41,11 @@ class Barred:
         )
         self._bars[sweep] = _Bar(generation, hold, self._clock.elapsed() + AGAIN_S)
 
+    def told(self) -> list[tuple[SweepName, int, Hold]]:
+        """All that is barred at this moment: the sweep, its generation, and why."""
+        held = [(sweep, bar.generation, self.hold(sweep, bar.generation)) for sweep, bar in list(self._bars.items())]
+        return [(sweep, generation, hold) for sweep, generation, hold in held if hold is not None]
+
     def hold(self, sweep: SweepName, generation: int) -> Hold | None:
         """Why nothing of this generation starts there, if so."""
         bar = self._bars.get(sweep)

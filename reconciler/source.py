@@ -23,6 +23,7 @@ from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Instant, Json
 from reconciler.core.settings import SourceConfig
+from reconciler.core.waiting import QueueView
 from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request, Survey
 from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json, survey_from_json
 from reconciler.dialects.base import Dialect
@@ -79,6 +80,7 @@ class Source:
         self.config = config
         self.dialect = dialect
         self.barred = Barred(config.name, clock)
+        self.queue: QueueView | None = None  # its scheduler's, as last listed
         self._submitted_at = float("-inf")
         self._instance = instance
         self._link = link

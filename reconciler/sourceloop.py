@@ -23,6 +23,7 @@ from reconciler.core.jobs import Listing
 from reconciler.core.listings import Register, heard, settled
 from reconciler.core.model import Code, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
+from reconciler.core.waiting import view
 from reconciler.core.wire import PAGE, Found
 from reconciler.crashpoints import crashpoint
 from reconciler.observe import Observation, observe
@@ -320,6 +321,7 @@ class SourceLoop:
         found = page.values()
         if any(each.listing is not Listing.CLEAN for each in found):
             return
+        self.source.queue = view({each.eid: each.job for each in found if each.job is not None})
         listed = [each.eid for each in found if each.job is not None]
         missing = [
             each.eid for each in found if each.job is None and each.exit is None and each.eid not in self._flying

@@ -22,9 +22,9 @@ from reconciler.core.status import (
     Problem,
     SweepFacts,
     SweepStatus,
-    sweep_json,
     sweep_status,
 )
+from reconciler.core.status_json import sweep_json
 from reconciler.fields import Fields
 from reconciler.store import InvalidRow, Reader, RepositoryRow, SourceRow, SweepRow
 

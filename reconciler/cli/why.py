@@ -18,6 +18,7 @@ from reconciler.core.model import Attempt, Instant, Json, Phase, Task
 
 if TYPE_CHECKING:
     from reconciler.core.dispatch import Why
+    from reconciler.core.jobs import Wait
     from reconciler.store import Reader, SweepRow
 
 STDERR_LINES = 10
@@ -25,13 +26,18 @@ STDERR_LINES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """All that is told. budget: counted failures that are retried; stderr: its last lines, of a failed attempt."""
+    """All that is told.
+
+    budget: counted failures that are retried; stderr: its last lines, of a failed attempt; wait: why it waits in the
+    queue of its scheduler, if there is one.
+    """
 
     task: Task
     why: Why
     budget: int
     attempt: Attempt | None
     stderr: tuple[str, ...]
+    wait: Wait | None = None
 
 
 @click.command()
@@ -60,7 +66,7 @@ def why(app: App, sweep: str, task: str, output: str) -> int:
 def _explanation(app: App, reader: Reader, row: SweepRow, task: Task) -> Explanation:
     """With the very values with which the daemon decides."""
     from reconciler.catalog import Sweep
-    from reconciler.controller.queues import barred_of, capacities_of, queue_of, wanted_resources
+    from reconciler.controller.queues import barred_of, capacities_of, queue_of, wait_of, wanted_resources
     from reconciler.core.dispatch import explain
     from reconciler.manifests import from_document
 
@@ -72,12 +78,14 @@ def _explanation(app: App, reader: Reader, row: SweepRow, task: Task) -> Explana
     attempts = reader.attempts(task.key)
     newest = attempts[-1] if attempts else None
     failed = newest is not None and newest.phase in (Phase.FAILED, Phase.LOST)
+    queued = newest is not None and newest.phase is Phase.QUEUED
     return Explanation(
         task=task,
         why=told,
         budget=sweep.spec.retry.limit,
         attempt=newest,
         stderr=tuple(tail(place_here(app.config, newest, "stderr.log"), STDERR_LINES)) if failed and newest else (),
+        wait=wait_of(reader, newest) if queued and newest else None,
     )
 
 
@@ -98,6 +106,10 @@ def _lines(explanation: Explanation, now: Instant) -> list[str]:
             f"attempt {attempt.key.number} on {attempt.source}: {attempt.phase.value}, exit {exit_text(attempt)}"
             + (f", {printable(told_by)}" if told_by else "")
         )
+    if explanation.wait is not None:
+        wait = explanation.wait
+        lines.append(f"in the queue there: {printable(wait.reason)}: {printable(wait.meaning)}")
+        lines += [f"hint: {printable(wait.action)}"] if wait.action else []
     if explanation.stderr:
         lines += ["", "the end of its stderr:", *(f"  {printable(line)}" for line in explanation.stderr)]
     return lines
@@ -116,5 +128,10 @@ def _json(explanation: Explanation) -> dict[str, Json]:
         "notBefore": instant_json(task.not_before),
         "retries": {"limit": explanation.budget, "used": used, "left": explanation.budget - used},
         "attempt": attempt_json(attempt) if attempt else None,
+        "queue": None if explanation.wait is None else _wait_json(explanation.wait),
         "stderr": list(explanation.stderr),
     }
+
+
+def _wait_json(wait: Wait) -> dict[str, Json]:
+    return {"reason": wait.reason, "meaning": wait.meaning, "action": wait.action, "stuck": wait.stuck}

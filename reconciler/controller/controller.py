@@ -18,7 +18,8 @@ from reconciler.core.errors import Damaged, ReconcilerError, RepositoryError
 from reconciler.core.model import Instant, Json, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepState
-from reconciler.core.status import source_json, source_status
+from reconciler.core.status import source_status
+from reconciler.core.status_json import source_json
 from reconciler.repository import Codebase, Repository
 from reconciler.sourceloop import Changed, SourceLoop
 from reconciler.store import Store

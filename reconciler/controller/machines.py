@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.core.model import Code, Json
+from reconciler.core.waiting import view_to_json
 from reconciler.source import SourceState
 from reconciler.sourceloop import SourceLoop
 
@@ -22,6 +23,11 @@ def details(loop: SourceLoop, codes: Iterable[Code]) -> dict[str, Json]:
         "message": state.message,
         "advice": state.advice,
         "machine": _machine(state),
+        "refused": [
+            {"sweep": sweep, "generation": generation, "reason": hold.reason, "message": hold.message}
+            for sweep, generation, hold in loop.source.barred.told()
+        ],
+        "queue": None if loop.source.queue is None else view_to_json(loop.source.queue),
         "projects": sorted((_project(loop, code) for code in set(codes)), key=_trouble)[:PROJECTS_MAX],
         "collected": tally.attempts if tally is not None else 0,
         "collectedBytes": tally.bytes if tally is not None else 0,
@@ -47,6 +53,7 @@ def _machine(state: SourceState) -> Json:
         "clockSkewSeconds": None if state.clock_skew_s is None else round(state.clock_skew_s, 2),
         "gpus": None if survey is None else list(survey.gpus),
         "programs": None if survey is None else list(survey.programs),
+        "endsLeftovers": None if survey is None else survey.ends_leftovers,
     }
 
 

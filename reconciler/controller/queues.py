@@ -5,10 +5,13 @@ Works on any `Reader`, so that the commands explain with the very values with wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.catalog import Sweep
 from reconciler.core.dispatch import Capacity, Head, Hold, Queue
+from reconciler.core.jobs import Wait
 from reconciler.core.lifecycle import allowed_failures, scaled
-from reconciler.core.model import Instant, Json, Phase, Resources, SourceName, Task
+from reconciler.core.model import Attempt, Instant, Json, Phase, Resources, SourceName, Task
 from reconciler.core.settings import Config
 from reconciler.core.spec import SweepState
 from reconciler.cron import first_tick_after
@@ -116,7 +119,7 @@ def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
 
 
 def barred_of(reader: Reader, sweep: Sweep) -> dict[SourceName, Hold]:
-    """Where the code of a sweep is not ready, and why, as the daemon last wrote it down for readers."""
+    """Where the code of a sweep is not ready, or where it is refused, as the daemon last wrote it down for readers."""
     barred: dict[SourceName, Hold] = {}
     for row in reader.sources():
         projects = _told(row.state, "projects")
@@ -124,7 +127,31 @@ def barred_of(reader: Reader, sweep: Sweep) -> dict[SourceName, Hold]:
             reason, message = _told(told, "reason"), _told(told, "message")
             if sweep.code == (_told(told, "project"), _told(told, "revision")) and reason:
                 barred[row.name] = Hold(reason=str(reason), message=str(message))
+        refused = _told(row.state, "refused")
+        for told in refused if isinstance(refused, list) else ():
+            if (_told(told, "sweep"), _told(told, "generation")) == (sweep.name, sweep.row.generation):
+                barred[row.name] = Hold(reason=str(_told(told, "reason")), message=str(_told(told, "message")))
     return barred
+
+
+def wait_of(reader: Reader, attempt: Attempt) -> Wait | None:
+    """Why a queued attempt waits in its scheduler's queue, as the daemon last wrote it down for readers.
+
+    Of many that wait for one reason only some are named: any other is told the most frequent one.
+    """
+    rows = [row for row in reader.sources() if row.name == attempt.source]
+    waits = _told(_told(rows[0].state, "queue"), "waits") if rows else None
+    found = [told for told in waits if isinstance(told, dict)] if isinstance(waits, list) else []
+    named = [told for told in found if attempt.eid in _listed(_told(told, "attempts"))]
+    crowds = [told for told in found if _number(_told(told, "jobs"), 0) > len(_listed(_told(told, "attempts")))]
+    for told in named or crowds:
+        reason, meaning, action = (str(_told(told, name)) for name in ("reason", "meaning", "action"))
+        return Wait(reason, meaning, action, stuck=_told(told, "stuck") is True)
+    return None
+
+
+def _listed(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, list) else ()
 
 
 def _told(state: Json, name: str) -> Json:

@@ -99,6 +99,7 @@ def source_facts(
         gpus_free=gpus_free,
         unresolved=loop.unresolved(),
         problem=None if loop.untried else loop.problem,
+        stuck=loop.source.queue.stuck if loop.source.queue is not None else "",
         uncollected=uncollected,
         uncollectable=loop.collector.tally.problem if loop.collector is not None else None,
         details=details(loop, codes),

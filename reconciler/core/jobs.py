@@ -48,14 +48,25 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"  # a state that we do not know is never an end
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a job waits: the scheduler's word, what it means, and what to do. stuck: nothing changes by itself."""
+
+    reason: str
+    meaning: str
+    action: str = ""
+    stuck: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A row of a listing. `raw` and `why` are the scheduler's own words for the state and its reason."""
+    """A row of a listing. `raw` and `why` are the scheduler's own words for state and reason; `wait` explains that."""
 
     id: str
     state: JobState
     raw: str = ""
     why: str = ""
+    wait: Wait | None = None  # while it waits
     restarts: int = 0
 
 

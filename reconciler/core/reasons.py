@@ -96,6 +96,12 @@ REASONS: Mapping[str, Reason] = {
         "`reconciler approve PLAN`, or push a commit that descends from the rewritten head.",
     ),
     "Intended": Reason("The attempt is written down and about to be submitted to its source.", ""),
+    "JobsStuck": Reason(
+        "Jobs in the queue of the source's scheduler will not start before somebody does something: they are held, or "
+        "ask for what the cluster never gives. The message has the scheduler's reason.",
+        "`reconciler sources -o json` names the attempts, under `queue`; correct the manifest, or ask the cluster's "
+        "administrators.",
+    ),
     "LaunchFailure": Reason(
         "The command of the task could not be started at all.",
         "Check the first word of `command`, its permissions, and `setup`, on the source that is named.",

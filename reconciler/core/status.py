@@ -39,6 +39,7 @@ POLARITY: Mapping[str, Polarity] = {
     "Disabled": Polarity.BAD,
     "Fenced": Polarity.BAD,
     "WrongHost": Polarity.BAD,
+    "QueueStuck": Polarity.BAD,
     "CollectFailed": Polarity.BAD,
     # of both
     "Unresolved": Polarity.BAD,
@@ -108,6 +109,7 @@ class SourceFacts:
     """All that is known about one source.
 
     problem      why it cannot be used (no answer, fenced, wrong host, …)
+    stuck        why jobs in its scheduler's queue will not start before somebody does something; "" = none are
     uncollected  ended attempts whose results are still to come here; uncollectable: what hinders that
     """
 
@@ -120,6 +122,7 @@ class SourceFacts:
     gpus_free: int = 0
     unresolved: int = 0
     problem: Problem | None = None
+    stuck: str = ""
     uncollected: int = 0
     uncollectable: Problem | None = None
     details: Mapping[str, Json] = field(default_factory=dict)  # told as they are
@@ -194,6 +197,7 @@ def source_status(facts: SourceFacts) -> SourceStatus:
             _up(facts),
             _when("Disabled", None if facts.enabled else DISABLED),
             *(_when(kind, facts.problem if named == kind else None) for kind in NAMED_PROBLEMS),
+            _when("QueueStuck", Problem(reason="JobsStuck", message=facts.stuck) if facts.stuck else None),
             _when("CollectFailed", facts.uncollectable),
             _when("Unresolved", _unresolved(facts.unresolved)),
         ]
@@ -339,65 +343,3 @@ def _summary(facts: SweepFacts, conditions: Sequence[Condition]) -> str:
         summary += f": {max(facts.holds, key=lambda hold: (hold.tasks, hold.reason)).reason}"
     bad = [condition.type for condition in conditions if POLARITY[condition.type] is Polarity.BAD]
     return "; ".join([summary, ", ".join(bad)] if bad else [summary])
-
-
-# ---------------------------------------------------------------------------------------------- for a program
-
-
-def status_json(
-    revision: Commit | None, sweeps: Sequence[SweepStatus], sources: Sequence[SourceStatus]
-) -> dict[str, Json]:
-    """The whole of `status -o json`, sweeps and sources by name."""
-    return {
-        "revision": revision,
-        "sweeps": [sweep_json(sweep) for sweep in sorted(sweeps, key=lambda sweep: sweep.name)],
-        "sources": [source_json(source) for source in sorted(sources, key=lambda source: source.name)],
-    }
-
-
-def sweep_json(status: SweepStatus) -> dict[str, Json]:
-    """One element of `sweeps` in `status -o json`."""
-    return {
-        "name": status.name,
-        "state": status.state.value,
-        "generation": status.generation,
-        "observedGeneration": status.observed_generation,
-        "project": None if status.code is None else status.code.project,
-        "commit": None if status.code is None else status.code.pin,
-        "summary": status.summary,
-        "conditions": [_condition_json(condition) for condition in status.conditions],
-        "tasks": {
-            "desired": sum(status.tasks.values()),
-            **{phase.value: status.tasks[phase] for phase in Phase},
-        },
-        "sources": {str(name): active for name, active in status.sources.items()},
-        "holds": [
-            {"reason": hold.reason, "message": hold.message, "until": hold.until, "tasks": hold.tasks}
-            for hold in status.holds
-        ],
-    }
-
-
-def source_json(status: SourceStatus) -> dict[str, Json]:
-    """One element of `sources` in `status -o json`."""
-    return {
-        "name": status.name,
-        "up": status.up,
-        "enabled": status.enabled,
-        "slots": status.slots,
-        "active": status.active,
-        "gpus": status.gpus,
-        "gpusFree": status.gpus_free,
-        "uncollected": status.uncollected,
-        "conditions": [_condition_json(condition) for condition in status.conditions],
-        **status.details,
-    }
-
-
-def _condition_json(condition: Condition) -> dict[str, Json]:
-    return {
-        "type": condition.type,
-        "status": condition.status.value,
-        "reason": condition.reason,
-        "message": condition.message,
-    }

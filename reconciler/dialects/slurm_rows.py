@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.core.jobs import Account, Job, JobState
-from reconciler.dialects.slurm_states import state_of, verdict_of
+from reconciler.core.jobs import Account, Job, JobState, Wait
+from reconciler.dialects.slurm_states import state_of, verdict_of, wait_of
 
 LISTED = "%i|%F|%K|%T|%r|%j"
 LISTED_HEADER = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NAME"
@@ -37,9 +37,10 @@ class Row:
     state: JobState
     raw: str
     why: str
+    wait: Wait | None
 
     def job(self, index: int) -> Job:
-        return Job(id=f"{self.array}_{index}", state=self.state, raw=self.raw, why=self.why)
+        return Job(id=f"{self.array}_{index}", state=self.state, raw=self.raw, why=self.why, wait=self.wait)
 
 
 def listed(text: str) -> list[Row] | None:
@@ -62,7 +63,15 @@ def _row(line: str) -> Row | None:
     state = state_of(raw)
     if state is None or not array.isdigit():
         return None
-    return Row(name=name, array=array, ranges=ranges(indices), state=state, raw=raw, why="" if why == "None" else why)
+    return Row(
+        name=name,
+        array=array,
+        ranges=ranges(indices),
+        state=state,
+        raw=raw,
+        why="" if why == "None" else why,
+        wait=wait_of(why) if state is JobState.WAITING else None,
+    )
 
 
 def ranges(text: str) -> tuple[range, ...]:

@@ -6,9 +6,9 @@ A state that is in none of these tables is never an end: new versions bring new 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
-from reconciler.core.jobs import JobState, Verdict
+from reconciler.core.jobs import JobState, Verdict, Wait
 
 IN_QUEUE: Mapping[str, JobState] = {
     "PENDING": JobState.WAITING,
@@ -64,64 +64,67 @@ def _first(word: str) -> str:
     return word.partition(" ")[0].rstrip("+")
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Why a job waits. stuck: it will not start before somebody does something."""
-
-    meaning: str
-    action: str = ""
-    stuck: bool = False
-
-
 _LIMIT = "Wait for jobs of yours to end, or ask the cluster's administrators to raise the limit."
 _NEVER = "Ask for less under `resources`, or name another partition in `schedulerOptions`."
 _ADMIN = "Ask the cluster's administrators."
 _OPTIONS = "Correct it in `schedulerOptions`, or in the source's `options`."
 
 WAITS: Mapping[str, Wait] = {
-    "None": Wait("the scheduler has not looked at it so far"),
-    "Priority": Wait("others with a higher priority are before it"),
-    "Resources": Wait("it is next when what it asks for becomes free"),
-    "BeginTime": Wait("its time to start has not come"),
-    "Cleaning": Wait("it is being cleared away, and starts again"),
+    "None": Wait("None", "the scheduler has not looked at it so far"),
+    "Priority": Wait("Priority", "others with a higher priority are before it"),
+    "Resources": Wait("Resources", "it is next when what it asks for becomes free"),
+    "BeginTime": Wait("BeginTime", "its time to start has not come"),
+    "Cleaning": Wait("Cleaning", "it is being cleared away, and starts again"),
     "JobArrayTaskLimit": Wait(
-        "as many elements of its array run as may at once", "Raise `parallelism` or the source's `maxJobs`."
+        "JobArrayTaskLimit",
+        "as many elements of its array run as may at once",
+        "Raise `parallelism` or the source's `maxJobs`.",
     ),
-    "Licenses": Wait("it waits for a licence"),
-    "NodeDown": Wait("a node that it needs is down", _ADMIN),
+    "Licenses": Wait("Licenses", "it waits for a licence"),
+    "NodeDown": Wait("NodeDown", "a node that it needs is down", _ADMIN),
     "ReqNodeNotAvail": Wait(
+        "ReqNodeNotAvail",
         "nodes that it needs are down, drained or reserved",
         "See `sinfo -R`, and whether a maintenance reservation begins before its walltime would end.",
     ),
-    "Reservation": Wait("its reservation has not begun"),
-    "Prolog": Wait("what the cluster runs before a job is still running"),
-    "Dependency": Wait("it waits for another job"),
-    "DependencyNeverSatisfied": Wait("the job that it waits for cannot succeed any more", _OPTIONS, stuck=True),
+    "Reservation": Wait("Reservation", "its reservation has not begun"),
+    "Prolog": Wait("Prolog", "what the cluster runs before a job is still running"),
+    "Dependency": Wait("Dependency", "it waits for another job"),
+    "DependencyNeverSatisfied": Wait(
+        "DependencyNeverSatisfied", "the job that it waits for cannot succeed any more", _OPTIONS, stuck=True
+    ),
     "JobHeldUser": Wait(
+        "JobHeldUser",
         "somebody with this account holds it",
         "`scontrol release` it, or cancel the task with the manifest.",
         stuck=True,
     ),
-    "JobHeldAdmin": Wait("an administrator of the cluster holds it", _ADMIN, stuck=True),
-    "BadConstraints": Wait("no node has what it asks for", _NEVER, stuck=True),
-    "PartitionConfig": Wait("no node of the partition has what it asks for", _NEVER, stuck=True),
-    "PartitionDown": Wait("the partition starts no jobs at the moment", _ADMIN),
-    "PartitionInactive": Wait("the partition starts no jobs at the moment", _ADMIN),
-    "PartitionNodeLimit": Wait("it asks for more nodes than the partition gives to a job", _NEVER, stuck=True),
-    "PartitionTimeLimit": Wait("its walltime is longer than the partition allows", _NEVER, stuck=True),
-    "AccountNotAllowed": Wait("the account may not use the partition", _OPTIONS, stuck=True),
-    "QOSNotAllowed": Wait("the account may not use that QOS", _OPTIONS, stuck=True),
-    "InvalidAccount": Wait("the account is not valid", _OPTIONS, stuck=True),
-    "InvalidQOS": Wait("the QOS is not valid", _OPTIONS, stuck=True),
-    "ReservationDeleted": Wait("its reservation was removed", _OPTIONS, stuck=True),
-    "JobLaunchFailure": Wait("it could not be started on its node", _ADMIN, stuck=True),
-    "NonZeroExitCode": Wait("it ended with an error before"),
-    "SystemFailure": Wait("the scheduler itself has failed", _ADMIN),
-    "InactiveLimit": Wait("it did nothing for too long"),
-    "MaxRequeueLimit": Wait("it was sent back to the queue too often", _ADMIN, stuck=True),
-    "launch failed requeued held": Wait("it could not be started on its node, and is held", _ADMIN, stuck=True),
+    "JobHeldAdmin": Wait("JobHeldAdmin", "an administrator of the cluster holds it", _ADMIN, stuck=True),
+    "BadConstraints": Wait("BadConstraints", "no node has what it asks for", _NEVER, stuck=True),
+    "PartitionConfig": Wait("PartitionConfig", "no node of the partition has what it asks for", _NEVER, stuck=True),
+    "PartitionDown": Wait("PartitionDown", "the partition starts no jobs at the moment", _ADMIN),
+    "PartitionInactive": Wait("PartitionInactive", "the partition starts no jobs at the moment", _ADMIN),
+    "PartitionNodeLimit": Wait(
+        "PartitionNodeLimit", "it asks for more nodes than the partition gives to a job", _NEVER, stuck=True
+    ),
+    "PartitionTimeLimit": Wait(
+        "PartitionTimeLimit", "its walltime is longer than the partition allows", _NEVER, stuck=True
+    ),
+    "AccountNotAllowed": Wait("AccountNotAllowed", "the account may not use the partition", _OPTIONS, stuck=True),
+    "QOSNotAllowed": Wait("QOSNotAllowed", "the account may not use that QOS", _OPTIONS, stuck=True),
+    "InvalidAccount": Wait("InvalidAccount", "the account is not valid", _OPTIONS, stuck=True),
+    "InvalidQOS": Wait("InvalidQOS", "the QOS is not valid", _OPTIONS, stuck=True),
+    "ReservationDeleted": Wait("ReservationDeleted", "its reservation was removed", _OPTIONS, stuck=True),
+    "JobLaunchFailure": Wait("JobLaunchFailure", "it could not be started on its node", _ADMIN, stuck=True),
+    "NonZeroExitCode": Wait("NonZeroExitCode", "it ended with an error before"),
+    "SystemFailure": Wait("SystemFailure", "the scheduler itself has failed", _ADMIN),
+    "InactiveLimit": Wait("InactiveLimit", "it did nothing for too long"),
+    "MaxRequeueLimit": Wait("MaxRequeueLimit", "it was sent back to the queue too often", _ADMIN, stuck=True),
+    "launch failed requeued held": Wait(
+        "launch failed requeued held", "it could not be started on its node, and is held", _ADMIN, stuck=True
+    ),
     "job requeued in held state": Wait(
-        "it was sent back to the queue and is held", "`scontrol release` it.", stuck=True
+        "job requeued in held state", "it was sent back to the queue and is held", "`scontrol release` it.", stuck=True
     ),
 }
 
@@ -134,10 +137,12 @@ def wait_of(reason: str) -> Wait:
     """
     told = reason.strip().strip("()")
     word = told.partition(",")[0]
-    if told in WAITS or word in WAITS:
-        return WAITS.get(told) or WAITS[word]
+    if (known := WAITS.get(told) or WAITS.get(word)) is not None:
+        return replace(known, reason=told)
     if word.startswith(("Assoc", "QOS")) or "Limit" in word:
-        if word.endswith(("PerJob", "PerJobLimit", "MaxWallDurationPerJobLimit")) or "PerJob" in word:
-            return Wait("it asks for more than a limit of its account or QOS gives to one job", _NEVER, stuck=True)
-        return Wait("a limit of its account or QOS is reached", _LIMIT)
-    return Wait("Slurm gives this reason, which is not known here")
+        if "PerJob" in word:
+            return Wait(
+                told, "it asks for more than a limit of its account or QOS gives to one job", _NEVER, stuck=True
+            )
+        return Wait(told, "a limit of its account or QOS is reached", _LIMIT)
+    return Wait(told, "Slurm gives this reason, which is not known here")

@@ -11,6 +11,7 @@ from reconciler.core import command, parameters, validity
 from reconciler.core.errors import Problem
 from reconciler.core.model import Json, SweepName
 from reconciler.core.spec import SweepSpec
+from reconciler.dialects import slurm_options
 from reconciler.documents import Document, Finding
 from reconciler.fields import Fields
 from reconciler.manifests import tables
@@ -84,7 +85,7 @@ def _table_path(document: Json) -> str | None:
 
 def _spec_problems(spec: SweepSpec, written: Fields, max_tasks: int) -> Iterator[Problem]:
     """What is wrong with a spec of the right form. What must be expanded to be seen comes last, within limits."""
-    problems = [*validity.problems(spec), *_samples(spec, written), *_schedule(spec)]
+    problems = [*validity.problems(spec), *_samples(spec, written), *_schedule(spec), *_options(spec)]
     yield from problems or list(_size(spec, max_tasks)) or command.check(spec)
 
 
@@ -109,6 +110,11 @@ def _samples(spec: SweepSpec, written: Fields) -> Iterator[Problem]:
             message = "a distribution needs `samples`, the number of draws"
             yield Problem(path=path, reason="MissingField", message=message, hint="add spec.samples")
             return
+
+
+def _options(spec: SweepSpec) -> Iterator[Problem]:
+    """What no sbatch could be given from here, whether or not there is a cluster."""
+    yield from slurm_options.problems(spec.scheduler_options.get("slurm", {}), ("spec", "schedulerOptions", "slurm"))
 
 
 def _schedule(spec: SweepSpec) -> Iterator[Problem]:

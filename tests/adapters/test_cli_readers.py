@@ -13,7 +13,8 @@ from cli_lab import AT, COMMIT, HERE, LR, Lab
 
 from reconciler.cli.__main__ import execute
 from reconciler.core.model import Condition, ConditionStatus, FailureClass, Phase, SweepName
-from reconciler.core.status import SourceFacts, source_json, source_status
+from reconciler.core.status import SourceFacts, source_status
+from reconciler.core.status_json import source_json
 
 TASK_KEYS = [
     "sweep", "task", "replicate", "parameters", "phase", "reason", "desired", "attempt", "source", "failures",
@@ -204,7 +205,7 @@ def test_a_task_as_a_table(lab, ask):
 def test_why_of_a_waiting_task(lab, ask_json):
     told = ask_json("why", "lr", lab.tasks()[2].key.task)
     assert list(told) == [
-        "sweep", "task", "phase", "reason", "message", "hint", "notBefore", "retries", "attempt", "stderr",
+        "sweep", "task", "phase", "reason", "message", "hint", "notBefore", "retries", "attempt", "queue", "stderr",
     ]  # fmt: skip
     assert (told["phase"], told["reason"], told["attempt"]) == ("waiting", "NextInLine", None)
     assert told["retries"] == {"limit": 2, "used": 0, "left": 2}
@@ -233,6 +234,17 @@ def test_why_of_a_task_whose_code_differs_on_the_only_source(tmp_path, capsys):
     execute(["--config", str(lab.config), "why", "lr", lab.tasks()[0].key.task, "-o", "json"])
     told = json.loads(capsys.readouterr().out)
     assert ("ProjectDiffers", "1 modified: conf.yaml") == (told["reason"], told["message"])
+
+
+def test_why_of_a_task_that_the_only_source_refuses(tmp_path, capsys):
+    lab = Lab(tmp_path / "refused")
+    lab.accept()
+    refused = {"sweep": "lr", "generation": 1, "reason": "SubmissionRefused", "message": "here refuses it: no account"}
+    with lab.store() as store:
+        store.set_source(HERE, {"up": True, "refused": [refused, {**refused, "generation": 2, "reason": "X"}]}, AT)
+    execute(["--config", str(lab.config), "why", "lr", lab.tasks()[0].key.task, "-o", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert ("SubmissionRefused", "here refuses it: no account") == (told["reason"], told["message"])
 
 
 def test_why_of_a_paused_sweep(tmp_path, capsys):

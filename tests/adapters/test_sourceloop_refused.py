@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 from scheduler_lab import CLUSTER, SchedulerLab
 
+from reconciler.controller.machines import details
 from reconciler.controller.placement import place
+from reconciler.controller.queues import barred_of, wait_of
+from reconciler.controller.reporting import source_facts
 from reconciler.core.errors import Busy, Refused
+from reconciler.core.jobs import Wait
 from reconciler.core.model import Eid, Phase
+from reconciler.core.status import source_status
+from reconciler.core.status_json import source_json
 
 REFUSED = Refused("SubmissionRefused", "Invalid account", hint="see sacctmgr")
 
@@ -104,3 +110,31 @@ async def test_who_says_later_is_asked_again_soon_and_nothing_is_given_up(lab: S
     await lab.time.settle()
 
     assert [eid, eid] == lab.far.named("submit")
+
+
+# ---------------------------------------------------------------------------------------------- what waits there
+
+HELD = Wait("JobHeldUser", "somebody holds it", "release it", stuck=True)
+
+
+async def test_what_waits_in_the_queue_is_told_with_its_reason(lab: SchedulerLab) -> None:
+    first, second = await lab.start(2)
+    lab.far.waits = {first: HELD}
+    await lab.minutes(1)
+
+    told = source_json(source_status(source_facts(lab.loop, 2, 0, 0, on=True)))
+    lab.store.set_source(CLUSTER, told, lab.time.now())
+
+    stuck = [(each["reason"], each["message"]) for each in told["conditions"] if each["type"] == "QueueStuck"]
+    assert [("JobsStuck", "1 jobs wait for good (JobHeldUser): somebody holds it")] == stuck
+    assert [HELD, None] == [wait_of(lab.store, lab.attempt(eid)) for eid in (first, second)]
+
+
+async def test_a_refusal_is_told_to_readers(lab: SchedulerLab) -> None:
+    lab.far.answers = [REFUSED]
+    await lab.start(1)
+
+    lab.store.set_source(CLUSTER, dict(details(lab.loop, ())), lab.time.now())
+
+    (sweep,) = lab.catalog.sweeps()
+    assert {CLUSTER: "SubmissionRefused"} == {name: hold.reason for name, hold in barred_of(lab.store, sweep).items()}

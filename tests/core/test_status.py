@@ -20,9 +20,9 @@ from reconciler.core.status import (
     SourceFacts,
     SweepFacts,
     source_status,
-    status_json,
     sweep_status,
 )
+from reconciler.core.status_json import status_json
 
 BROKEN = Problem(reason="UnknownField", message="s.yaml:3:1: there is no field 'comand'")
 FROZEN = Problem(reason="ApprovalNeeded", message="12 removals wait")

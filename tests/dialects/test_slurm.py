@@ -15,6 +15,7 @@ from reconciler.core.wire import AttemptSpec, CancelOutcome, Reply, RevokeOutcom
 from reconciler.core.wire_commands import Ran
 from reconciler.dialects import slurm_rows
 from reconciler.dialects.slurm import SlurmDialect
+from reconciler.dialects.slurm_states import WAITS
 from tests.dialects.transcripts import recorded
 
 DIALECT = SlurmDialect.of(options={"partition": "cpu"})
@@ -143,7 +144,10 @@ def _look(listing: Json, histories: list[Json] | None = None, claim: Json = None
 
 def test_a_row_is_an_attempts_by_its_name_and_its_index() -> None:
     found = _look(_listing(f"9_[1-2]|9|1-2|PENDING|Priority|{NAME}\n9_0|9|0|RUNNING|None|stranger\n"))
-    waiting = [Job(id=f"9_{index}", state=JobState.WAITING, raw="PENDING", why="Priority") for index in (1, 2)]
+    waiting = [
+        Job(id=f"9_{index}", state=JobState.WAITING, raw="PENDING", why="Priority", wait=WAITS["Priority"])
+        for index in (1, 2)
+    ]
     assert [None, *waiting] == [found[eid].job for eid in EIDS]
     assert {Listing.CLEAN} == {each.listing for each in found.values()}
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.jobs import Account, Job, JobState, Verdict
 from reconciler.dialects import slurm_rows as rows
+from reconciler.dialects.slurm_states import WAITS
 from tests.dialects.transcripts import recorded
 
 
@@ -19,7 +20,16 @@ def _places(name: str, count: int = 10) -> dict[int, Job]:
 def test_a_pending_array_is_one_row_and_each_of_its_elements_is_listed() -> None:
     running = [(index, Job(id=f"40_{index}", state=JobState.RUNNING, raw="RUNNING")) for index in range(4)]
     waiting = [
-        (index, Job(id=f"40_{index}", state=JobState.WAITING, raw="PENDING", why="JobArrayTaskLimit"))
+        (
+            index,
+            Job(
+                id=f"40_{index}",
+                state=JobState.WAITING,
+                raw="PENDING",
+                why="JobArrayTaskLimit",
+                wait=WAITS["JobArrayTaskLimit"],
+            ),
+        )
         for index in (4, 5, 7, 8, 9)
     ]
     assert dict(running + waiting) == _places("mnist.baaaabcdefghijk")

@@ -16,7 +16,7 @@ from some_stock import only_self
 from virtual_clock import VirtualClock
 
 from reconciler.controller.placement import place
-from reconciler.core.jobs import Account, Job, JobState, Listing
+from reconciler.core.jobs import Account, Job, JobState, Listing, Wait
 from reconciler.core.model import Attempt, Eid, HostIdentity, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import (
@@ -79,6 +79,7 @@ class Far:
         self.claims: dict[Eid, Claim] = {}
         self.exits: dict[Eid, ExitRecord] = {}
         self.accounts: dict[Eid, Account] = {}
+        self.waits: dict[Eid, Wait] = {}
         self.listing = Listing.CLEAN
         self.shown: Callable[[set[Eid]], set[Eid]] = lambda jobs: jobs
         self.answers: list[Exception | list[Eid]] = []
@@ -131,7 +132,11 @@ class Far:
 
     def _found(self, eid: Eid) -> Found:
         clean = self.listing is Listing.CLEAN
-        job = Job(id="7", state=JobState.WAITING) if clean and eid in self.shown(self.jobs) else None
+        job = (
+            Job(id="7", state=JobState.WAITING, wait=self.waits.get(eid))
+            if clean and eid in self.shown(self.jobs)
+            else None
+        )
         account = self.accounts.get(eid) if clean else None
         claim, end = self.claims.get(eid), self.exits.get(eid)
         return Found(eid=eid, staged=True, claim=claim, exit=end, listing=self.listing, job=job, account=account)

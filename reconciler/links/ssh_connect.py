@@ -21,6 +21,7 @@ import asyncssh
 
 from reconciler.core.addresses import SshAddress
 from reconciler.core.errors import NotSent
+from reconciler.links.dial import Lookup, dial
 from reconciler.links.known_hosts import HostKeys
 
 MOST_JUMPS = 8
@@ -42,6 +43,7 @@ class Way:
     identity: Path | None = None
     connect_s: float = 30.0
     keepalive_s: float = 15.0  # three of them without an answer end the connection
+    lookup: Lookup = socket.getaddrinfo
 
 
 class Connection:
@@ -110,11 +112,15 @@ async def _reach(way: Way, hops: list[asyncssh.SSHClientConnection]) -> None:
     keys = HostKeys(_known_hosts(way, told))
     if not told.config.get("HostKeyAlgorithms"):
         options["server_host_key_algs"] = keys.kinds
-    hops.append(await _hop(way, options, keys, hops[-1] if hops else None))
+    hops.append(await _hop(way, options, keys, told, hops[-1] if hops else None))
 
 
 async def _hop(
-    way: Way, options: dict[str, Any], keys: HostKeys, via: asyncssh.SSHClientConnection | None
+    way: Way,
+    options: dict[str, Any],
+    keys: HostKeys,
+    told: asyncssh.SSHClientConnectionOptions,
+    via: asyncssh.SSHClientConnection | None,
 ) -> asyncssh.SSHClientConnection:
     """The connection to one machine, through another one if need be."""
 
@@ -124,19 +130,20 @@ async def _hop(
 
     with _border_of_config(way):
         full = await asyncssh.SSHClientConnectionOptions.construct(
-            **options,
-            **_keys(way),
-            known_hosts=keys.trusted,
-            client_factory=Client,
+            **options, **_keys(way), known_hosts=keys.trusted, client_factory=Client
         )
+    there: socket.socket | None = None
     with _border_of_connections(way.address, keys):
-        return await asyncssh.connect(
-            way.address.host,
-            options.get("port", ()),
-            options=full,
-            config=None,
-            **({"tunnel": via} if via is not None else {"tunnel": None}),
-        )
+        if via is None and not (told.proxy_command or told.canonicalize_hostname or told.config.get("BindAddress")):
+            there = await dial(told.host, told.port, told.family, lookup=way.lookup)
+        try:
+            return await asyncssh.connect(
+                way.address.host, options.get("port", ()), options=full, config=None, tunnel=via, sock=there
+            )
+        except BaseException:
+            if there is not None:
+                there.close()
+            raise
 
 
 # ---------------------------------------------------------------------------------------------- configuration

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -318,3 +319,40 @@ async def test_an_attempt_to_connect_can_be_ended_at_once(lab):
 
     assert trying.cancelled()
     assert time.monotonic() - began < 1
+
+
+async def test_a_resolver_that_hangs_keeps_nobody_waiting(lab, tmp_path):
+    let_go = threading.Event()
+
+    def hang(*_: object) -> list[tuple[object, ...]]:
+        let_go.wait(30)
+        return []
+
+    host = lab.host("far")
+    stuck = [asyncio.ensure_future(connect(replace(lab.way(host), lookup=hang))) for _ in range(40)]
+    try:
+        await asyncio.sleep(0.1)
+        assert await greeted(lab.link(host), tmp_path / "root")
+        error = await refused(replace(lab.way(host), lookup=hang, connect_s=0.2))
+        assert "HostUnreachable" == error.reason
+
+        began = time.monotonic()
+        for each in stuck:
+            each.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_default_executor()
+        assert time.monotonic() - began < 5
+    finally:
+        let_go.set()
+
+
+async def test_of_several_addresses_the_first_that_answers_counts(lab, tmp_path):
+    host = lab.host("far")
+
+    def several(name: str, port: int, *more: int) -> list[tuple[object, ...]]:
+        (here,) = socket.getaddrinfo(name, port, *more)
+        return [(*here[:4], (ADDRESS, free_port())), here]
+
+    link = lab.link(host)
+
+    assert await greeted(replace(link, way=replace(link.way, lookup=several)), tmp_path / "root")

@@ -24,6 +24,7 @@ from reconciler.source import Source
 log = logging.getLogger("reconciler.project")
 
 AGAIN_S = 30.0
+DOUBTS_MAX = 5  # within that time: who touches files without a change costs only a look each time
 COMING_GRACE_S = 5.0  # what comes quickly need not send tasks elsewhere
 UNUSED_S = 7 * 86400.0  # so long code stays on a source that no sweep is pinned to
 TIDY_EVERY_S = 6 * 3600.0
@@ -57,7 +58,7 @@ class Projects:
         self._session: Hello | None = None
         self._found: dict[Code, Brought] = {}
         self._look_at: dict[Code, float] = {}  # elapsed, as below: until then what was found is believed
-        self._doubted: dict[Code, float] = {}  # elapsed: when it was not as it had been found
+        self._doubted: dict[Code, list[float]] = {}  # elapsed: when it was lately not as it had been found
         self._problems: dict[Code, Hold] = {}
         self._again_at: dict[Code, float] = {}  # elapsed: the wall clock may be set back meanwhile
         self._since: dict[Code, float] = {}  # elapsed: what is to be sent first, and since when that is known
@@ -90,10 +91,11 @@ class Projects:
         elapsed = self._clock.elapsed()
         if code is None or self._there().pop(code, None) is None:
             return
-        if elapsed - self._doubted.get(code, -AGAIN_S) < AGAIN_S:
+        lately = [at for at in self._doubted.get(code, []) if elapsed - at < AGAIN_S]
+        if len(lately) >= DOUBTS_MAX:
             message = f"the code of {code.pin[:12]} on {self._source.config.name} changes again and again"
             self._hold(code, Hold(reason="ProjectDiffers", message=message))
-        self._doubted[code] = elapsed
+        self._doubted[code] = [*lately, elapsed][-DOUBTS_MAX:]
         self.stirred()
 
     def problem(self, code: Code) -> Hold | None:

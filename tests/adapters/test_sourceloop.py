@@ -105,7 +105,7 @@ async def test_code_that_differs_again_and_again_is_let_be_for_a_while(lab: Lab)
     await lab.dispatch()
     (attempt,) = lab.open()
 
-    for _ in range(2):
+    for _ in range(6):
         lab.agent.news.put_nowait([Found(eid=attempt.eid, refused="train.py", differs=True)])
         await lab.time.advance(1)
 
@@ -176,7 +176,7 @@ async def test_what_a_person_says_is_dead_is_not_unresolved_any_more(lab: Lab) -
     await lab.dispatch()
     (attempt,) = lab.open()
     claim = Claim(kind=ClaimKind.STARTED, at=1.0, home=replace(HOME, machine="other"), nonce="n")
-    for _ in range(2):
+    for _ in range(6):
         lab.agent.news.put_nowait([Found(eid=attempt.eid, staged=True, claim=claim)])
         await lab.time.advance(0.1)
     assert 1 == lab.loop.unresolved()

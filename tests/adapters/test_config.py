@@ -126,6 +126,16 @@ def test_only_the_repository_must_be_said(work, home):
     assert ("127.0.0.1", 9470) == (config.listen_host, config.listen_port)
 
 
+def test_results_are_collected_from_hosts_or_from_all(work, home):
+    two = "sources: {near: {}, far: {host: 'ssh://far'}}"
+
+    hosts = load_text(f"repository: {{url: /x}}\n{two}", work, home)
+    every = load_text(f"repository: {{url: /x}}\n{two}\nresults: {{sources: All, maxFile: 1Gi}}", work, home)
+
+    assert ({"far"}, 64) == (hosts.collecting, hosts.results_max_file_mib)
+    assert ({"near", "far"}, 1024) == (every.collecting, every.results_max_file_mib)
+
+
 def test_each_repository_has_folders_of_its_own(work, home):
     one, other = (load_text(f"repository: {{url: git@host:{name}.git}}", work, home) for name in ("a", "b"))
 
@@ -242,6 +252,10 @@ def test_a_named_file_that_is_missing_is_an_error(work, home):
         (
             "sources: {a: {scheduler: slurm}}",
             ":1:26: this version does not run slurm yet, only `process` [NotSupported]",
+        ),
+        (
+            "results: {maxFile: much}",
+            ":1:20: `much` is not an amount of memory: write 512Mi or 4Gi [InvalidValue]",
         ),
         (
             "sources: {a: {maxJobs: 5}}",

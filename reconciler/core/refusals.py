@@ -327,6 +327,9 @@ REFUSALS: Mapping[str, Reason] = {
         "Try again on a machine that is less busy.",
     ),
     "UnequalLengths": Reason("Axes that are zipped have different lengths.", "Give them as many values as each other."),
+    "UnfinishedState": Reason(
+        "The state was being made when its daemon ended, and holds nothing so far.", "Start the daemon once."
+    ),
     "UnknownAttempt": Reason("The task has no attempt of that number.", "The message names those that it has."),
     "UnknownField": Reason("There is no such field.", "Correct its spelling; the hint names the nearest."),
     "UnknownName": Reason(

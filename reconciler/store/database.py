@@ -76,7 +76,7 @@ class Database:
 
     @classmethod
     def read_only(cls, directory: Path) -> Database:
-        """Raises StoreError: NoState, NewerState, OlderState, CorruptState."""
+        """Raises StoreError: NoState, NewerState, OlderState, UnfinishedState, CorruptState."""
         file = directory / FILE
         if not file.is_file():
             raise StoreError(
@@ -286,5 +286,8 @@ def _translated(file: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGE or str(error).startswith(_SIGNS_OF_DAMAGE):
             raise damaged(f"{file}: {error}") from error
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
+            message = f"{file} was being made when its writer ended, and only a writer may finish that"
+            raise StoreError("UnfinishedState", message, hint="start the daemon once") from error
         reason, hint = _HINTS.get(code, ("StateFailed", "this is a defect: please report it"))
         raise StoreError(reason, f"{file}: {error}", hint=hint) from error

@@ -92,8 +92,10 @@ def is_begun(directory: Path) -> bool:
     try:
         Database.read_only(directory).close()
     except StoreError as error:
+        if _is_empty(error):
+            return False
         if error.reason == "OlderState":
-            return not _is_empty(error)
+            return True
         raise
     return True
 
@@ -108,7 +110,7 @@ def look_over(directory: Path) -> None:
     try:
         database = Database.read_only(directory)
     except StoreError as error:
-        if error.reason == "OlderState":
+        if error.reason == "OlderState" or _is_empty(error):
             return
         raise
     try:
@@ -172,8 +174,10 @@ def _pages(database: Database, sql: str, keys: int) -> Iterator[Row]:
 
 
 def _is_empty(error: StoreError) -> bool:
-    """Its writer ended before the first table."""
-    return error.reason == "OlderState" and error.message.endswith("older format 0")
+    """Its writer ended before the first table. Only the very first step of making a state needs SQLite's rollback."""
+    return error.reason == "UnfinishedState" or (
+        error.reason == "OlderState" and error.message.endswith("older format 0")
+    )
 
 
 def _link(file: Path, aside: Path) -> None:

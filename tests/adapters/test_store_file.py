@@ -14,7 +14,7 @@ from reconciler.core.model import InstanceId
 from reconciler.store import Reader, Store
 from reconciler.store.database import filesystem, is_network
 from reconciler.store.schema import MIGRATIONS
-from reconciler.store.whole import examine
+from reconciler.store.whole import Soundness, examine, is_begun, look_over
 
 FULL = 2  # of PRAGMA synchronous
 HOME = """\
@@ -83,6 +83,33 @@ def test_a_reader_does_not_migrate(tmp_path):
     with pytest.raises(StoreError) as problem:
         Reader.open(tmp_path)
     assert ("OlderState", True) == reason(problem)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A state whose disk failed when it was made: SQLite has left its log of the very first step, and half of that."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        connection.execute("PRAGMA user_version = 0")
+        connection.execute("CREATE TABLE t (a)")
+    first_step = "d9d505f920a163d7 00000000 b278f88b 00000000 00000200 00001000"
+    (tmp_path / "state.db-journal").write_bytes(bytes.fromhex(first_step).ljust(512, b"\0"))
+    return tmp_path
+
+
+def test_a_reader_does_not_finish_a_state_that_was_being_made(begun):
+    with pytest.raises(StoreError) as problem:
+        Reader.open(begun)
+    assert ("UnfinishedState", True) == reason(problem)
+
+
+def test_a_state_that_was_being_made_holds_nothing_and_is_no_damage(begun):
+    look_over(begun)
+    assert (False, Soundness.MISSING) == (is_begun(begun), examine(begun).soundness)
+
+
+def test_a_state_that_was_being_made_is_made(begun, create):
+    create(begun)
+    assert (True, Soundness.WHOLE) == (is_begun(begun), examine(begun).soundness)
 
 
 def test_without_a_state_a_reader_says_so(tmp_path):

@@ -59,8 +59,8 @@ class ClusterSide:
     def __init__(self, world: World, name: str, manner: Manner) -> None:
         self.world = world
         self.dice = dice = random.Random(world.dice.getrandbits(64))
-        nodes = [Node(f"{name}-n{number}", dice.choice((1, 2, 4))) for number in range(dice.choice((1, 2, 3)))]
-        slots = dice.choice((2, 4, 8))
+        nodes = [Node(f"{name}-n{number}", dice.choice((1, 2, 4))) for number in range(dice.choice((2, 3, 5)))]
+        slots = dice.choice((3, 6, 12))
         self.config = SourceConfig(
             name=SourceName(name), scheduler=manner.name, slots=slots, root=f"/scratch/me/{name}"
         )

@@ -24,21 +24,24 @@ RESTART_S = (0.1, 0.5, 2.0, 5.0, 30.0, 300.0)
 NEVER = float("inf")
 LIVES = (
     ((NEVER, 1.0),),
-    ((150.0, 1.0),),
-    ((60.0, 4.0), (400.0, 1.0)),
-    ((30.0, 9.0), (300.0, 1.0)),
-    ((15.0, 9.0), (200.0, 1.0)),
-    ((12.0, 1.0), (60.0, 1.0)),
+    ((60.0, 1.0),),
+    ((40.0, 4.0), (400.0, 1.0)),
+    ((20.0, 9.0), (300.0, 1.0)),
+    ((12.0, 9.0), (200.0, 1.0)),
+    ((10.0, 1.0), (40.0, 1.0)),
 )
 LONG_LIVES = (  # what takes minutes to be believed needs daemons that live as long; between them they die in storms
     ((NEVER, 1.0),),
-    ((1500.0, 1.0), (20.0, 4.0)),
-    ((2000.0, 1.0), (15.0, 20.0)),
-    ((800.0, 1.0), (20.0, 12.0)),
-    ((300.0, 1.0), (15.0, 8.0)),
+    ((1500.0, 1.0), (15.0, 15.0)),
+    ((1000.0, 1.0), (15.0, 30.0)),
+    ((600.0, 1.0), (15.0, 20.0)),
+    ((300.0, 1.0), (12.0, 12.0)),
     ((100.0, 1.0), (12.0, 3.0)),
 )
 """How long daemons live, in steps of their own: the mean of each kind of life, and how often it is drawn."""
+STARTED = ("running", "succeeded", "failed", "lost")
+LULLS_S = (300.0, 900.0)  # what takes minutes to be believed may come to be so: nobody dies, nothing new goes wrong
+BETWEEN_LULLS_S = 1500.0
 RECOUNTS = 0.1  # of deaths, those after which the store is counted anew
 
 
@@ -72,6 +75,8 @@ class Fate:
         self.backups: list[State] = []
         self.usurped: list[Daemon] = []
         self.home_down = False
+        self.lull_until = 0.0
+        self.next_lull_at = dice.expovariate(1 / BETWEEN_LULLS_S)
         self.copied = False  # some state knows less than was known
         self.quiet = False
         self.dies_at = ""  # the next daemon that passes this crash point dies there
@@ -106,7 +111,13 @@ class Fate:
 
     def _plan(self) -> None:
         if self.seconds_between_faults != NEVER:
-            self.world.loop.kernel.call_later(self.dice.expovariate(1 / self.seconds_between_faults), self._strike)
+            delay = self.dice.expovariate(1 / self.seconds_between_faults)
+            now = self.world.loop.now
+            if self.world.scheduled and now >= self.next_lull_at:
+                self.lull_until = now + self.dice.choice(LULLS_S)
+                self.next_lull_at = self.lull_until + self.dice.expovariate(1 / BETWEEN_LULLS_S)
+                delay += self.lull_until - now
+            self.world.loop.kernel.call_later(delay, self._strike)
 
     def _strike(self) -> None:
         if self.healed or self.quiet:
@@ -140,6 +151,13 @@ class Fate:
             if self.usurped:  # one of them may have fenced it off: "to let this one rule again, restart it"
                 daemon.kill()
 
+    def is_known(self, eid: str) -> bool:
+        """Whether each state that rules, or may rule once more, keeps for certain that this attempt has started."""
+        states = [self.world.state, *self.backups, *(daemon.state for daemon in self.usurped)]
+        attempts = [state.ledger.attempts.get(eid) for state in states]
+        told = all(each is not None and each.phase in STARTED for each in attempts)
+        return told and not any(state.soft for state in states)
+
     # -- lives and deaths
 
     def begin(self, daemon: Daemon) -> None:
@@ -156,7 +174,7 @@ class Fate:
     def _after_step(self, process: Process) -> None:
         if isinstance(process, Daemon):
             self.world.daemon_steps += 1
-            if process.kill_in > 0:
+            if process.kill_in > 0 and self.world.loop.now >= self.lull_until:
                 process.kill_in -= 1
                 if process.kill_in == 0 and not self.healed:
                     self.world.count_fault("daemon-killed-at-await")
@@ -168,7 +186,7 @@ class Fate:
             return
         if not daemon.alive:
             raise Killed
-        if daemon.crash_in > 0 or name == self.dies_at:
+        if (daemon.crash_in > 0 and self.world.loop.now >= self.lull_until) or name == self.dies_at:
             daemon.crash_in -= 1
             if daemon.crash_in == 0 or name == self.dies_at:
                 self.dies_at = ""

@@ -109,6 +109,7 @@ class ProcessSide:
             ("unreadable", 1, self._hide),
             ("worktree-fails", 1, self._no_worktrees),
             ("strangers", 3, self._strangers),
+            ("purged", 0.5, self._purge),
         ]
         if not self.local:
             slow = (1.0, 8.0, 45.0)
@@ -290,6 +291,19 @@ class ProcessSide:
         self.machine.unreadable |= names
         self._in(self._a_while(), lambda: self.machine.unreadable.difference_update(names))
         return True
+
+    def _purge(self) -> bool:
+        """Somebody tidies up: folders of attempts are gone, of those that have started, as every state knows.
+
+        Of any other the claim is what keeps it from starting once more: nobody can promise anything without it.
+        """
+        folder = self.machine.files.find(f"{self.config.root}/attempts")
+        there = {eid: shard for shard in (folder.entries.values() if folder else ()) for eid in shard.entries}
+        known = sorted(eid for eid in there if self.world.fate.is_known(eid))
+        chosen = self.dice.sample(known, min(len(known), self.dice.choice((1, 1, 50))))
+        for eid in chosen:
+            del there[eid].entries[eid]
+        return bool(chosen)
 
     def _no_worktrees(self) -> None:
         trouble = self.dice.choice((("Busy", "later"), ("WorktreeFailed", "no such commit")))

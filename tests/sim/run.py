@@ -22,7 +22,7 @@ from tests.sim.judge import Judge
 from tests.sim.world import World
 
 ROOT = Path(__file__).parent.parent.parent
-SAFETY_STEPS = (1500, 5000)  # of a world, before its faults end
+SAFETY_STEPS = (2000, 8000)  # of a world, before its faults end
 SAFETY_S = 4 * 3600.0
 HUNG_S = 300  # of real time, which no world needs: a step does not end
 WORLDS_A_WORKER = 100

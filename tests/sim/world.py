@@ -76,7 +76,7 @@ class World:
         self.operator = Operator(self)
         self.fate = Fate(self)
         if self.scheduled:  # what takes minutes to be believed needs tasks that live as long
-            self.programs.habits.length_s = self.dice.choice((5.0, 60.0, 300.0, 900.0))
+            self.programs.habits.length_s = self.dice.choice((5.0, 60.0, 300.0, 900.0, 3000.0))
         if arrange is not None:
             self.fate.calm()
             self.edits.calm()

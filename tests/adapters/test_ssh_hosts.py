@@ -258,6 +258,22 @@ async def test_a_jump_host_that_all_hosts_have_is_not_gone_by_to_itself(lab, tmp
     assert await greeted(SshLink(way=Way(address=SshAddress(host="box"), config=lab.config)), tmp_path / "root")
 
 
+async def test_a_proxy_command_is_gone_by_and_ended_with_the_connection(lab, tmp_path):
+    jump, host = lab.host("jump"), lab.host("far")
+    lab.config.write_text(
+        f"Host box\n  Port {host.port}\n  HostName {ADDRESS}\n  User {ME}\n  IdentityFile {lab.identity}\n"
+        f"  UserKnownHostsFile {lab.known_hosts}\n"
+        f"  ProxyCommand ssh -F none -i {lab.identity} -o BatchMode=yes -o UserKnownHostsFile={lab.known_hosts}"
+        f" -p {jump.port} -W %h:%p {ME}@{ADDRESS}\n"
+    )
+
+    assert await greeted(SshLink(way=Way(address=SshAddress(host="box"), config=lab.config)), tmp_path / "root")
+
+    async with asyncio.timeout(10):
+        while jump.sessions():  # noqa: ASYNC110 - another process ends them
+            await asyncio.sleep(0.02)
+
+
 async def test_a_config_that_cannot_be_read_is_told_with_its_line(lab):
     host = lab.host("far")
     lab.config.write_text("Port twenty\n")

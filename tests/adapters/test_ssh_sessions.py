@@ -51,6 +51,12 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def lives(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 def epoch(root: Path) -> int:
     return max((int(path.name) for path in (root / "epoch").glob("[0-9]*") if path.name.isdigit()), default=0)
 
@@ -74,14 +80,18 @@ async def test_a_slow_line_makes_tasks_no_slower_than_its_trips(lab, tmp_path):
 async def test_a_killed_login_takes_no_task_with_it(lab, tmp_path):
     host = lab.host("far")
     async with FarLife(tmp_path / "life", [lab.link(host)], slots=4) as life:
+        (loop,) = life.loops.values()
         await life.want(12, command="sleep 0.5")
+        left = set()
         for _ in range(4):
-            await life.until(lambda: life.runs().total() % 12 and host.sessions())
+            await life.until(lambda: life.runs() and loop.source.state.up)
+            left |= set(agents(life.folder / "root-far0"))
             host.cut()
-            await asyncio.sleep(0.4)
+            await life.until(lambda: not loop.source.state.up)
         await life.finish()
 
         assert [] == life.faults()
+        assert not [pid for pid in left - set(agents(life.folder / "root-far0")) if lives(pid)]
         assert 4 <= epoch(life.folder / "root-far0")
 
 

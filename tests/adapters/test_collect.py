@@ -87,17 +87,12 @@ async def test_a_cut_line_loses_nothing_and_what_has_come_does_not_come_again(la
     lab.far.cut_at(number)
     await lab.collect()
     lab.far.before = lambda request: None
-    came = sum(request.body.get("length", 0) for request in lab.far.asked[: number - 1])
 
     lab.collector = lab.fresh_collector()
     await lab.collect()
 
     assert ({"stdout.log": BIG}, {"stdout.log": BIG[::-1], "exit.json": b"{}"}) == (lab.lies(first), lab.lies(second))
-    asked = sum(request.body.get("length", 0) for request in lab.far.asked) - lab.far.asked[number - 1].body.get(
-        "length", 0
-    )
-    assert (0, 600_000) == (lab.pending(), asked)
-    assert came <= asked
+    assert (0, 600_000) == (lab.pending(), lab.far.came)
     assert [] == [path for path in lab.results.rglob(".*") if path.is_file()]
 
 
@@ -107,7 +102,7 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(lab) -> None:
     changes = iter([BIG + b"more"])
 
     def change(request) -> None:
-        if request.op == "read" and len(lab.far.asked) == 4 and (new := next(changes, None)):
+        if request.op == "read" and len(lab.far.asked) >= 4 and (new := next(changes, None)):
             lab.write(attempt.eid, "stdout.log", new)
 
     lab.far.before = change

@@ -38,6 +38,7 @@ class FarSide:
     def __init__(self, root: Path) -> None:
         self.place = Place(str(root))
         self.asked: list[Request] = []
+        self.came = 0  # bytes that were asked for as pieces, and answered
         self.before: Callable[[Request], None] = lambda request: None
         self.after: Callable[[Request, Reply], Reply] = lambda request, reply: reply
         self.hello = Hello(identity=HOME, epoch=1, python="3.6.0", root=str(root), clock=5.0, owner=InstanceId("aaaa"))
@@ -51,6 +52,7 @@ class FarSide:
         self.asked.append(request)
         await asyncio.sleep(0)
         self.before(request)
+        self.came += request.body.get("length", 0)
         return self.after(request, Reply(body=files.work(self.place, {"op": request.op, **request.body})()))
 
     async def pushes(self) -> AsyncIterator[Sequence[Found]]:

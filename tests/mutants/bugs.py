@@ -222,8 +222,8 @@ MUTANTS = (
         edits=(
             Edit(
                 "reconciler/controller/acceptance.py",
-                "document = identity.declared_json(manifest.loaded.document)",
-                "document = identity.canonical_json(manifest.loaded.document)",
+                "document=identity.declared_json(manifest.loaded.document)",
+                "document=identity.canonical_json(manifest.loaded.document)",
             ),
         ),
         caught_by=suite("adapters/test_controller_acceptance.py"),
@@ -302,5 +302,19 @@ MUTANTS = (
             "adapters/test_sourceloop_scheduled.py::test_who_wins_the_claim_of_what_had_started_has_ended_nothing"
         ),
         bug="the simulator, with a purge of old folders: a cancel took a task that lived for one that had not started",
+    ),
+    Mutant(
+        name="state-in-the-making-is-refused",
+        guard="a state that was being made when the disk failed is made by the next daemon",
+        edits=(
+            Edit(
+                "reconciler/store/whole.py",
+                """        if error.reason == "OlderState" or _is_empty(error):\n            return\n""",
+                """        if error.reason == "OlderState":\n            return\n""",
+            ),
+        ),
+        caught_by=suite("adapters/test_store_file.py::test_a_state_that_was_being_made_holds_nothing_and_is_no_damage"),
+        shows="UnfinishedState",
+        bug="an error that lasts, at each second call: a daemon whose disk failed at its first start never started again",
     ),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.fakes.processes import MARK
+from tests.soak.clusterside import ClusterGround
 from tests.soak.farside import FarGround
 from tests.soak.figures import Figures, Telling, figures_of, show
 from tests.soak.ground import Ground
@@ -35,7 +36,8 @@ def main() -> int:
     )
     folder = Path(tempfile.mkdtemp(prefix="rc-", dir=arguments.folder))
     console = Console(stderr=True)
-    figures = soak(folder, plan, console, FarGround if arguments.ssh else Ground)
+    kind = ClusterGround if arguments.slurm else FarGround if arguments.ssh else Ground
+    figures = soak(folder, plan, console, kind)
     show(console, figures)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures.json(), indent=2) + "\n")
@@ -58,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--hurt", action="store_true", help="kill agents and shims, too")
     parser.add_argument("--ssh", action="store_true", help="two machines more, over SSH, that are cut off and stopped")
+    parser.add_argument("--slurm", action="store_true", help="a real Slurm instead, whose controller is killed, too")
     parser.add_argument("--folder", type=Path, help="where all files go: a local disk")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args()

@@ -40,6 +40,8 @@ class Ground:
 
     LENGTHS_S = ((0.4, 0.0), (0.8, 0.5), (1.0, 3.0))  # up to this share of the tasks, at most so long
     MORE = ""  # what each task does besides
+    STUCK_S = 120.0  # without any news from any task
+    REPEATS = False  # whether others end tasks here, so that they run again
 
     def __init__(self, folder: Path, *, slots: int, seed: int) -> None:
         self.folder = folder

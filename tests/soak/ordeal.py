@@ -20,7 +20,6 @@ LEAVE_MOST = 8  # values that one commit takes out, or brings back
 LEAVE_SHARE = 0.03  # of all tasks, if that is less
 SURELY_S = 1.0  # after its last line a task has ended, however busy the machine is
 LOOK_S = 0.02
-STUCK_S = 120.0  # without any news from any task
 GONE_S = 20.0  # an agent ends a moment after its daemon
 
 
@@ -127,8 +126,8 @@ class Ordeal:
         now = time.monotonic()
         if lines != self._news[0] or not self._news[1]:
             self._news = (lines, now)
-        elif now - self._news[1] > STUCK_S and not self.faults:
-            self.faults.append(f"no task has started or ended for {STUCK_S:.0f} s")
+        elif now - self._news[1] > self.ground.STUCK_S and not self.faults:
+            self.faults.append(f"no task has started or ended for {self.ground.STUCK_S:.0f} s")
         code = self.ground.died()
         if code is not None and not self.faults:
             self.faults.append(f"the daemon ended by itself, with exit code {code}")
@@ -194,7 +193,7 @@ class Ordeal:
 
     def verdict(self) -> Verdict:
         """By the tasks' own word."""
-        return self.log.judge(self._present, self.removals, self.hurt)
+        return self.log.judge(self._present, self.removals, self._present if self.ground.REPEATS else self.hurt)
 
     def all_faults(self) -> list[str]:
         """What else is wrong: with the daemons, the processes and the store that are left."""

@@ -122,7 +122,7 @@ def test_an_edit_made_between_the_kill_and_the_next_push_is_left_alone(lab, name
 
     code, told = push(lab)
 
-    assert (1, "theirs\n") == (code, (lab.there / name).read_text())
+    assert (1, "theirs\n") == (code, lab.files(lab.there).get(name))
     assert "RemoteChanged" in told
     assert WANTED["conf/model.yaml"] == (lab.there / "conf/model.yaml").read_text()
 

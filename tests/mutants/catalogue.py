@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants import bugs, in_the_core, in_the_daemon, in_the_store, on_the_source
+from tests.mutants import bugs, in_the_core, in_the_daemon, in_the_store, of_code, on_the_source
 
-ALL = (*on_the_source.MUTANTS, *in_the_store.MUTANTS, *in_the_core.MUTANTS, *in_the_daemon.MUTANTS, *bugs.MUTANTS)
+ALL = (
+    *on_the_source.MUTANTS,
+    *in_the_store.MUTANTS,
+    *in_the_core.MUTANTS,
+    *in_the_daemon.MUTANTS,
+    *of_code.MUTANTS,
+    *bugs.MUTANTS,
+)

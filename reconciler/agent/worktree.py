@@ -208,7 +208,10 @@ def _link(plan: Plan) -> None:
         if os.path.lexists(place):
             what = "%s is in %s itself, so that it cannot be linked" % (name, plan.commit[:12])
             raise Refusal("UnfitCommit", what, "take it out of `link`, or out of git")
-        os.makedirs(os.path.dirname(place), exist_ok=True)
+        inside = os.path.normpath("%s/%s" % (os.path.realpath(plan.path), os.path.dirname(name)))
+        if os.path.realpath(os.path.dirname(place)) != inside:
+            raise Refusal("UnfitCommit", "%s leads out of %s" % (name, plan.commit[:12]), "take it out of `link`")
+        os.makedirs(inside, exist_ok=True)
         try:
             os.symlink(target, place)
         except FileExistsError:  # another one was first

@@ -148,6 +148,22 @@ async def test_what_is_linked_must_be_in_the_shared_folder(folder: Path) -> None
     await lab.close()
 
 
+async def test_what_is_linked_never_leads_out_of_the_worktree(folder: Path) -> None:
+    lab = CodeLab(folder, link=["out/data", "deep/er/data"])
+    await lab.source.connect()
+    for name in ("out/data", "deep/er/data"):
+        (lab.root / "projects/mnist/shared" / name).mkdir(parents=True)
+    (lab.work / "out").symlink_to(folder)
+    commit = lab.commit(train__py="print(1)\n")
+
+    held = await lab.bring(commit)
+
+    assert isinstance(held, Hold)
+    assert f"out/data leads out of {commit[:12]}" in held.message
+    assert not (folder / "data").exists()
+    await lab.close()
+
+
 @pytest.mark.parametrize("kind", ["submodule", "lfs"])
 async def test_content_that_is_not_brought_is_not_missed_in_silence(lab: CodeLab, kind: str) -> None:
     if kind == "submodule":

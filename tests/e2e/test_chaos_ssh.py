@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 SEEDS = [int(seed) for seed in os.environ.get("RECONCILER_CHAOS_SEEDS", "11").split(",")]
 TASKS = 300
 KILLS = 6
-PLAN = ("--ssh", "--tasks", TASKS, "--kills", KILLS, "--seconds", 18, "--pause", "0.3:6", "--slots", 4)
+PLAN = ("--ssh", "--tasks", TASKS, "--kills", KILLS, "--seconds", 18, "--pause", "1:6", "--slots", 4)
 
 
 @pytest.mark.real("openssh-server")

@@ -25,7 +25,7 @@ from tests.fakes.ssh_lab import ADDRESS, SshHost, SshLab
 from tests.soak.ground import SWEEP, Ground, Start
 
 NAMES = ("box-a", "box-b")
-CUT_EVERY_S = 2.5  # of the life of a daemon, on average
+CUT_EVERY_S = 1.2  # of the life of a daemon, on average
 AGENT_SHARE = 0.4  # of the lives
 OUTAGE_SHARE = 0.3
 OUTAGE_S = (0.3, 3.0)

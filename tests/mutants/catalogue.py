@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import bugs, in_the_core, in_the_daemon, in_the_store, of_code, on_the_source
+from tests.mutants import bugs, in_the_code, in_the_core, in_the_daemon, in_the_store, of_code, on_the_source
 
 ALL = (
     *on_the_source.MUTANTS,
@@ -10,5 +10,6 @@ ALL = (
     *in_the_core.MUTANTS,
     *in_the_daemon.MUTANTS,
     *of_code.MUTANTS,
+    *in_the_code.MUTANTS,
     *bugs.MUTANTS,
 )

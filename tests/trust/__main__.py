@@ -62,6 +62,11 @@ LONG = (
     Stage(name="simulator", command=module("tests.sim", "--steps", "10000000", "--jobs", "2"), timeout_s=4 * 3600),
     Stage(name="mutants", command=module("tests.mutants", "--jobs", "2"), timeout_s=3600),
     Stage(name="kills at random", command=module("tests.soak", "--tasks", "1000", "--kills", "100"), timeout_s=3600),
+    Stage(
+        name="kills on three machines, two of them over SSH",
+        command=module("tests.soak", "--ssh", "--tasks", "1000", "--kills", "40", "--pause", "0.3:8"),
+        timeout_s=3600,
+    ),
     Stage(name="kills at crash points", command=tests("tests/e2e/test_crash_points.py"), timeout_s=3600),
     Stage(
         name="torn writes and I/O errors",

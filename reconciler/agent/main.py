@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import code, files, folders, pipes, scheduled, shapes, side, system
+from . import batch, code, files, folders, pipes, scheduled, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -337,9 +337,9 @@ class Agent:
 
     def _empty_trash(self, desk: Desk) -> None:
         """One at a time: what is thrown away meanwhile goes with the next."""
-        trash = desk.root.trash
-        if trash not in self._errands:
-            self._send_out(Errand(trash, [], []), lambda: side.empty_trash(trash))
+        root = desk.root
+        if root.trash not in self._errands:
+            self._send_out(Errand(root.trash, [], []), lambda: _throw_away(root))
 
     def _send_out(self, errand: Errand, work: Callable[[], Object]) -> None:
         _, fd = side.start(work)
@@ -364,6 +364,11 @@ class Agent:
             reply = dict(answer)
             reply["id"] = number
             self._channel.write(reply)
+
+
+def _throw_away(root: Root) -> Object:
+    batch.tidy(root, root.trash)
+    return side.empty_trash(root.trash)
 
 
 def _introduction(place: Place, epoch: int, owner: str) -> Object:

@@ -123,6 +123,11 @@ async def name_commit(git_dir: Path, name: str, commit: Commit | None) -> None:
     await _Git(git_dir, {"GIT_DIR": str(git_dir)}).text("update-ref", *words)
 
 
+async def collect(git_dir: Path) -> None:
+    """Throw away what no branch of a bare repository leads to."""
+    await _Git(git_dir, {"GIT_DIR": str(git_dir)}).text("gc", "--quiet", "--prune=now")
+
+
 async def branches(git_dir: Path) -> Mapping[str, Commit]:
     """The branches of a bare repository; none while there is no repository."""
     if not (git_dir / "HEAD").exists():

@@ -18,7 +18,7 @@ from reconciler.core.settings import Config, ProjectConfig, ProjectKind
 from reconciler.core.trees import TREE_PIN, Tree, hash_of, pin_of
 from reconciler.core.wire_trees import tree
 from reconciler.links.local import LocalLink
-from reconciler.plumbing import branches, name_commit, snapshot
+from reconciler.plumbing import branches, collect, name_commit, snapshot
 from reconciler.repository import GitCodebase
 
 LOOKS = 3
@@ -66,6 +66,10 @@ class TreeCodebase:
 
     async def resolve(self, revision: str | None) -> Commit:
         """The pin of the folder as it is now, or of an earlier snapshot by its hash."""
+        if revision is None and not self._project.url:
+            message = f"the project {self._project.name} has no `url`, so that nobody can say what its folder holds"
+            hint = "write the hash of the folder as `revision`, or give the project a `url` in the configuration"
+            raise RepositoryError("RevisionNotFound", message, hint=hint)
         if revision is None:
             async with self._lock:
                 return await self._taken()
@@ -83,9 +87,11 @@ class TreeCodebase:
         async with self._lock:
             known = await branches(self.stock.folder)
             wanted = {_branch(pin) for pin in pins if pin.startswith(TREE_PIN)}
-            for name in known.keys() - wanted - {"main"}:
-                if known[name] != known.get("main"):
-                    await name_commit(self.stock.folder, name, None)
+            gone = [name for name in known.keys() - wanted - {"main"} if known[name] != known.get("main")]
+            for name in gone:
+                await name_commit(self.stock.folder, name, None)
+            if gone:
+                await collect(self.stock.folder)
             await self._mirror.keep({known[name] for name in wanted & known.keys()})
 
     def close(self) -> None:
@@ -129,11 +135,11 @@ class TreeCodebase:
 
 
 def tree_codebases(config: Config, folder: str, clock: Clock) -> dict[ProjectName, TreeCodebase]:
-    """Each project without git that has a folder here; what is made of them lies in this folder of the state."""
+    """Each project without git; what is made of those that have a folder here lies in this folder of the state."""
     return {
         project.name: TreeCodebase(project, Path(config.state_dir) / folder, clock=clock)
         for project in config.projects
-        if project.kind is ProjectKind.TREE and project.url
+        if project.kind is ProjectKind.TREE
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -168,15 +169,19 @@ class Base:
         return {str(name): str(word) for name, word in found.items()} if isinstance(found, dict) else {}
 
     def keep(self, words: Mapping[str, str]) -> None:
-        """Both ends have this under these names, from now on; "" is nothing."""
+        """Both ends have this under these names, from now on; "" is nothing.
+
+        Where it cannot be written it is not known, and nothing that differs is pushed: that is safe, too.
+        """
         before = self.read()
         after = {name: word for name, word in {**before, **words}.items() if word}
         if after == before:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(after))
-        new.replace(self._file)
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = self._file.with_suffix(".new")
+            new.write_text(json.dumps(after))
+            new.replace(self._file)
 
 
 # ---------------------------------------------------------------------------------------------- pushing

@@ -347,6 +347,15 @@ def test_of_folders_that_were_never_seen_equal_nobody_can_tell_who_edited(trees,
     assert "nobody can tell on which side these were edited: conf/model.yaml [RemoteChanged]" in out
 
 
+def test_where_nothing_can_be_remembered_folders_are_compared_all_the_same(trees, told, ask):
+    (trees.folder / "state/sync").touch()
+    assert 0 == told(trees, "status")[0]
+    write(trees.here, "train.py", "print(2)\n")
+
+    assert 2 == told(trees, "status")[0]
+    assert 1 == ask(trees, "push")[0]
+
+
 def test_edits_of_a_folder_become_a_patch(trees, told, tmp_path):
     told(trees, "status")
     write(trees.there, "conf/model.yaml", "lr: 0.2\n")

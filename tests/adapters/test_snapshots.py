@@ -124,6 +124,27 @@ async def test_what_is_kept_outlives_the_folder_and_the_rest_goes(codebase, fold
         await codebase.stock.resolve(pins[1])
 
 
+async def test_what_is_not_kept_takes_no_room(codebase, folder):
+    for _ in range(3):
+        (folder / "big.bin").write_bytes(os.urandom(1 << 20))
+        pin = await codebase.resolve(None)
+    await codebase.keep([pin])
+
+    objects = codebase.stock.folder / "objects"
+    assert 1.5 * (1 << 20) > sum(path.stat().st_size for path in objects.rglob("*") if path.is_file())
+    assert await codebase.stock.resolve(pin)
+
+
+async def test_a_folder_on_sources_alone_is_named_by_its_hash(tmp_path):
+    project = ProjectConfig(name=NAME, url="", kind=ProjectKind.TREE)
+    codebase = TreeCodebase(project, tmp_path / "state", clock=SystemClock())
+
+    assert "tree:" + "a" * 64 == await codebase.resolve("a" * 64)
+    with pytest.raises(RepositoryError, match="has no `url`"):
+        await codebase.resolve(None)
+    codebase.close()
+
+
 async def test_a_snapshot_may_be_named_by_the_beginning_of_its_hash(codebase, folder):
     pin = await codebase.resolve(None)
     (folder / "train.py").write_text("print(2)\n")

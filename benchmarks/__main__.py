@@ -29,6 +29,7 @@ MODULES = (
     "restart",
     "idle",
     "ssh",
+    "slurm",
 )  # each beside a goal, not beside a peer
 GROUPS = {"scale": ("expansion", "acceptance", "passes", "restart")}
 ROUNDS = {
@@ -38,6 +39,7 @@ ROUNDS = {
     "restart": 3,
     "idle": 3,
     "ssh": 5,
+    "slurm": 3,
 }  # of the others: 1, it has many values
 
 

@@ -2,6 +2,7 @@
 
 A look at every file of a small project costs some microseconds, at those of a large one as much as a task itself. So a
 look that took long is believed for a while, in proportion: no shim spends more than a twentieth of its time looking.
+That is for worktrees of ours, which nobody has any business to edit; in others' folders each start looks anew.
 """
 
 import os
@@ -29,7 +30,7 @@ class Proofs:
     def differing(self, path: str, cwd: str) -> List[str]:
         """What differs from the seal at `path` in the folder `cwd`; nothing: it is as it was. Raises OSError."""
         folder = os.stat(cwd).st_ino
-        known = self._looks.get(path)
+        known = self._looks.get(path) if _is_ours(path, cwd) else None
         began = time.monotonic()
         if known is None or known.until < began or known.folder != folder:
             at, names = time.time(), seal.differing(path)
@@ -41,3 +42,8 @@ class Proofs:
             self._looks = {path: known}
         self.verified = known.at
         return []
+
+
+def _is_ours(path: str, cwd: str) -> bool:
+    """Whether the code lies beside its seal, in the root: elsewhere people edit it, and only a new look counts."""
+    return os.path.dirname(os.path.dirname(path)) == os.path.dirname(cwd)

@@ -14,8 +14,7 @@ from reconciler.core.settings import SourceConfig
 from reconciler.dialects import slurm_options
 from reconciler.fields import Fields
 
-_LATER_FIELDS = {"maxJobs", "pollInterval", "options", "dialect"}  # of schedulers
-_LATER_SCHEDULERS = {"slurm", "pbs"}
+_LATER_SCHEDULERS = {"pbs"}
 _OF_SCHEDULERS = ("maxJobs", "pollInterval", "submitInterval", "arraySize", "options")
 _OF_PROCESSES = ("slots", "gpus", "gpuType")
 _LEAST_POLL_S = 10
@@ -45,13 +44,9 @@ def later(sources: Json) -> Iterator[Problem]:
         written = source if isinstance(source, Mapping) else {}
         hint = "take the source out, or run plain processes there"
         if written.get("scheduler") in _LATER_SCHEDULERS:
-            message = f"this version does not run {written['scheduler']} yet, only `process`"
+            message = f"this version does not run {written['scheduler']} yet, only `process` and `slurm`"
             path = ("sources", name, "scheduler")
             yield Problem(path=path, reason="NotSupported", message=message, hint=hint)
-        for field in _LATER_FIELDS & written.keys():
-            message = f"`{field}` is for schedulers, which this version does not speak to yet"
-            path = ("sources", name, field)
-            yield Problem(path=path, reason="NotSupported", message=message, hint=hint, at_key=True)
 
 
 def problems(sources: Fields) -> Iterator[Problem]:

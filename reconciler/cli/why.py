@@ -108,7 +108,7 @@ def _lines(explanation: Explanation, now: Instant) -> list[str]:
         )
     if explanation.wait is not None:
         wait = explanation.wait
-        lines.append(f"in the queue there: {printable(wait.reason)}: {printable(wait.meaning)}")
+        lines.append(f"in the queue there: {printable(wait.word)}: {printable(wait.meaning)}")
         lines += [f"hint: {printable(wait.action)}"] if wait.action else []
     if explanation.stderr:
         lines += ["", "the end of its stderr:", *(f"  {printable(line)}" for line in explanation.stderr)]
@@ -134,4 +134,4 @@ def _json(explanation: Explanation) -> dict[str, Json]:
 
 
 def _wait_json(wait: Wait) -> dict[str, Json]:
-    return {"reason": wait.reason, "meaning": wait.meaning, "action": wait.action, "stuck": wait.stuck}
+    return {"reason": wait.word, "meaning": wait.meaning, "action": wait.action, "stuck": wait.stuck}

@@ -52,7 +52,7 @@ class JobState(StrEnum):
 class Wait:
     """Why a job waits: the scheduler's word, what it means, and what to do. stuck: nothing changes by itself."""
 
-    reason: str
+    word: str
     meaning: str
     action: str = ""
     stuck: bool = False

@@ -32,7 +32,7 @@ class QueueView:
     def stuck(self) -> str:
         """What a person must know about jobs that will not start before somebody does something; "" when none is."""
         told = [
-            f"{each.jobs} jobs wait for good ({each.wait.reason}): {each.wait.meaning}"
+            f"{each.jobs} jobs wait for good ({each.wait.word}): {each.wait.meaning}"
             for each in self.waits
             if each.wait.stuck
         ]
@@ -45,7 +45,7 @@ def view(jobs: Mapping[Eid, Job]) -> QueueView:
     for eid, job in jobs.items():
         if job.wait is not None:
             groups.setdefault(job.wait, []).append(eid)
-    ordered = sorted(groups.items(), key=lambda group: (not group[0].stuck, -len(group[1]), group[0].reason))
+    ordered = sorted(groups.items(), key=lambda group: (not group[0].stuck, -len(group[1]), group[0].word))
     return QueueView(
         states=Counter(job.state for job in jobs.values()),
         waits=tuple(Waiting(wait=wait, jobs=len(eids), eids=tuple(eids[:NAMED_MAX])) for wait, eids in ordered),
@@ -58,7 +58,7 @@ def view_to_json(seen: QueueView) -> Mapping[str, Json]:
         "jobs": {state.value: seen.states.get(state, 0) for state in JobState},
         "waits": [
             {
-                "reason": each.wait.reason,
+                "reason": each.wait.word,
                 "meaning": each.wait.meaning,
                 "action": each.wait.action,
                 "stuck": each.wait.stuck,

@@ -26,7 +26,6 @@ class Form(Enum):
     SIGNED = re.compile(r"-?[0-9]{1,9}")
     MEMORY = re.compile(r"[0-9]{1,9}[KMGT]?")
     DURATION = re.compile(r"[0-9]{1,5}(:[0-5]?[0-9]){0,2}|[0-9]{1,4}-[0-9]{1,2}(:[0-5]?[0-9]){0,2}")
-    SIGNAL = re.compile(r"([BR]{1,2}:)?(SIG)?[A-Z0-9]{1,8}(@[0-9]{1,5})?")
     GRES = re.compile(r"(?!gpu\b)[A-Za-z_][A-Za-z0-9_.:]{0,99}(,(?!gpu\b)[A-Za-z_][A-Za-z0-9_.:]{0,99}){0,15}")
     COUNTED = re.compile(
         r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}(:[0-9]{1,9})?(,[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}(:[0-9]{1,9})?){0,15}"
@@ -54,7 +53,6 @@ OPTIONS: Mapping[str, Form] = {
     "licenses": Form.COUNTED,
     "nice": Form.SIGNED,
     "priority": Form.COUNT,
-    "signal": Form.SIGNAL,
     "tmp": Form.MEMORY,
     "mincpus": Form.COUNT,
     "mem-per-cpu": Form.MEMORY,
@@ -101,6 +99,7 @@ _NOT_HERE: Mapping[str, str] = {
     "clusters": "give each cluster a source of its own",
     "dependency": "use `dependsOn`",
     "begin": "use `schedule`",
+    "signal": "only our shim would hear it: a task gets TERM when its walltime ends, or it is cancelled",
     **dict.fromkeys(
         ("array", "job-name", "comment", "requeue", "no-requeue", "parsable", "test-only", "wait", "wrap", "hold"),
         _OURS,

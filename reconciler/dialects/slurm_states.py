@@ -138,7 +138,7 @@ def wait_of(reason: str) -> Wait:
     told = reason.strip().strip("()")
     word = told.partition(",")[0]
     if (known := WAITS.get(told) or WAITS.get(word)) is not None:
-        return replace(known, reason=told)
+        return replace(known, word=told)
     if word.startswith(("Assoc", "QOS")) or "Limit" in word:
         if "PerJob" in word:
             return Wait(

@@ -115,9 +115,6 @@ def _resources(resources: Resources, options: dict[str, str]) -> list[str]:
         wanted = ":".join(["gpu", *([kind] if kind else []), str(resources.gpus)])
         others = options.pop("gres", "")
         found.append(f"--gres={wanted}{',' if others else ''}{others}")
-    signal = options.get("signal")
-    if signal is not None and not signal.startswith(("B", "R")):
-        options["signal"] = f"B:{signal}"  # there are no steps: only the script itself can hear it
     return found
 
 

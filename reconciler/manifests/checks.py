@@ -22,7 +22,6 @@ _MANY = 10**18
 _NAMES_EACH = 200  # parameters that as many tasks as there may be could have
 _IDLE = {  # accepted, and without effect in this version
     "results": "this version collects nothing: what tasks write stays in the output folders of their attempts",
-    "schedulerOptions": "this version runs on no scheduler that would take options",
 }
 
 
@@ -162,6 +161,9 @@ def _notes(spec: SweepSpec, document: Json) -> Iterator[Problem]:
     for name, message in _IDLE.items():
         if name in written:
             yield Problem(path=("spec", name), reason="NoEffect", message=message, at_key=True)
+    if "pbs" in written.part("schedulerOptions"):
+        message = "this version runs on no PBS that would take options"
+        yield Problem(path=("spec", "schedulerOptions", "pbs"), reason="NoEffect", message=message, at_key=True)
     drawn = any(validity.is_drawn(parameter) for _, parameter in validity.declared(spec))
     if "samples" in written and not drawn:
         message = "without a distribution `samples` has no effect; `replicates` repeats points"

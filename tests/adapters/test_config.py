@@ -250,8 +250,8 @@ def test_a_named_file_that_is_missing_is_an_error(work, home):
             ":1:23: `lots` is not an amount of memory: write 512Mi or 4Gi [InvalidValue]",
         ),
         (
-            "sources: {a: {scheduler: slurm}}",
-            ":1:26: this version does not run slurm yet, only `process` [NotSupported]",
+            "sources: {a: {scheduler: pbs}}",
+            ":1:26: this version does not run pbs yet, only `process` and `slurm` [NotSupported]",
         ),
         (
             "results: {maxFile: much}",
@@ -259,7 +259,7 @@ def test_a_named_file_that_is_missing_is_an_error(work, home):
         ),
         (
             "sources: {a: {maxJobs: 5}}",
-            ":1:15: `maxJobs` is for schedulers, which this version does not speak to yet [NotSupported]",
+            ":1:15: `maxJobs` is for schedulers [NoEffect]",
         ),
         (
             "projects: {p: {}}",

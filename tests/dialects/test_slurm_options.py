@@ -15,7 +15,7 @@ GOOD: list[dict[str, Json]] = [
     {"constraint": "a100&(ib|opa)", "nodelist": "n[1-3],m2", "exclude": "n7"},
     {"exclusive": True, "contiguous": False},
     {"exclusive": "user"},
-    {"nice": -5, "signal": "B:USR1@120", "time-min": "1-12:00:00"},
+    {"nice": -5, "time-min": "1-12:00:00"},
     {"gres": "shard:2,tmp:10G", "licenses": "matlab:1,ansys@srv:2"},
     {"mem-per-cpu": "4G", "mail-user": "me@example.org", "mail-type": "END,FAIL"},
 ]
@@ -31,6 +31,12 @@ BAD: list[tuple[str, Json, str, str]] = [
     ("job-name", "x", "UnknownField", "the daemon decides this itself, so that no task is lost or started twice"),
     ("array", "0-9", "UnknownField", "the daemon decides this itself, so that no task is lost or started twice"),
     ("time", "1:00", "UnknownField", "write it under `resources`, where every source understands it: walltime"),
+    (
+        "signal",
+        "USR1@120",
+        "UnknownField",
+        "only our shim would hear it: a task gets TERM when its walltime ends, or it is cancelled",
+    ),
     ("clusters", "all", "UnknownField", "give each cluster a source of its own"),
     ("gres", "gpu:a100:2", "InvalidValue", "GPUs are written under `resources`"),
     ("partition", "gpu;rm", "InvalidValue", ""),

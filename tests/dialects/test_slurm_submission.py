@@ -14,7 +14,7 @@ from tests.dialects.transcripts import recorded
 SMALL = Demand(resources=Resources())
 LARGE = Demand(
     resources=Resources(cpus=4, memory_mib=1025, gpus=2, gpu_type="a100", walltime_s=3601, nodes=2, tasks_per_node=3),
-    options=(("exclusive", ""), ("gres", "shard:2"), ("partition", "gpu"), ("signal", "USR1@120")),
+    options=(("exclusive", ""), ("gres", "shard:2"), ("partition", "gpu")),
 )
 OURS = [
     "sbatch",
@@ -46,7 +46,6 @@ def test_resources_and_options_become_words_with_walltime_rounded_up_to_minutes(
         "--account=p1",
         "--exclusive",
         "--partition=gpu",
-        "--signal=B:USR1@120",
     ]
     found = submission.words("s.b", "c", LARGE, 500, {"partition": "cpu", "account": "p1"})
     assert "--array=0-499" in found
@@ -135,7 +134,11 @@ def test_a_limit_that_is_reached_and_a_scheduler_that_is_away_are_no_failure_but
 
 
 def test_a_limit_of_each_single_job_is_no_question_of_time() -> None:
-    text = "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n"  # fmt: skip  # noqa: E501
+    text = (
+        "sbatch: error: QOSMaxWallDurationPerJobLimit\n"
+        "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size "
+        "and/or time limits)\n"
+    )
     assert Refused is type(submission.refusal(Ran(rc=1, err=text)))
 
 

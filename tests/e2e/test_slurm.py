@@ -1,0 +1,119 @@
+"""Sweeps on a real Slurm, by the real daemon: killed, refused, held. The tasks' own log is the judge."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import World
+from tests.fakes.slurm_lab import SlurmLab
+
+pytestmark = [pytest.mark.real(package) for package in ("slurmctld", "slurmd", "munge")]
+
+
+class ClusterWorld(World):
+    """Its one source is a cluster of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "w").mkdir()
+        super().__init__(folder / "w")
+        self.slurm = SlurmLab(folder)
+        self.slurm.start()
+        cluster = {
+            "scheduler": "slurm",
+            "python": str(self.slurm.python),
+            "root": str(self.state / "cluster"),
+            "maxJobs": 60,
+            "pollInterval": "10s",
+            "options": {"nice": 5},
+        }
+        document = {
+            "repository": {"url": str(self.repository), "interval": "1s"},
+            "sources": {"cluster": cluster},
+            "state": {"dir": str(self.state)},
+            "results": {"dir": str(self.root / "results")},
+            "http": {"listen": "127.0.0.1:0"},
+        }
+        self.config.write_text(json.dumps(document))
+
+    def conditions(self) -> dict[str, str]:
+        """The reasons of what holds of the sweep `s` and of the cluster."""
+        told = [*self.status()["sweeps"], *self.status()["sources"]]
+        return {each["type"]: each["reason"] for one in told for each in one["conditions"] if each["status"] == "True"}
+
+    def close(self) -> None:
+        super().close()
+        self.slurm.close()
+
+
+@pytest.fixture
+def world() -> Iterator[ClusterWorld]:
+    folder = Path(tempfile.mkdtemp(prefix="s-e2e-"))
+    world = ClusterWorld(folder)
+    yield world
+    world.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(180)
+def test_a_daemon_that_is_killed_again_and_again_runs_each_task_once_in_few_arrays(world: ClusterWorld) -> None:
+    parameters = "{x: {range: {start: 0, stop: 60, step: 1}}}"
+    world.commit(s=world.manifest("s", parameters, command="sleep 2", extra="  resources: {cpus: 2, walltime: 5m}\n"))
+    for pause_s in (1.5, 3.0, 2.0):
+        world.start()
+        time.sleep(pause_s)
+        world.kill()
+    world.start()
+
+    world.succeeded("s", 60, 150)
+
+    assert {1} == set(world.runs().values())
+    assert 60 == len(world.runs())
+    assert len(list((world.state / "cluster/batches").iterdir())) <= 3
+
+
+@pytest.mark.timeout(120)
+def test_what_the_cluster_refuses_is_told_in_its_words_and_goes_on_when_it_is_corrected(world: ClusterWorld) -> None:
+    def sweep(partition: str) -> str:
+        return world.manifest(
+            "s", "{x: [1, 2, 3]}", extra=f"  schedulerOptions: {{slurm: {{partition: {partition}}}}}\n"
+        )
+
+    world.commit(s=sweep("nosuch"))
+    world.start()
+    world.wait(lambda: world.conditions().get("Stalled") == "SubmissionRefused", 60)
+    (task, *_) = world.tasks("s")
+    told = json.loads(world.run("why", "s", task, "-o", "json").stdout)
+    assert ("SubmissionRefused", True) == (told["reason"], "Invalid partition name specified" in told["message"])
+
+    world.commit(s=sweep("main"))
+
+    world.succeeded("s", 3, 60)
+    assert {1} == set(world.runs().values())
+
+
+@pytest.mark.timeout(120)
+def test_jobs_that_somebody_holds_are_told_of_and_run_when_they_are_released(world: ClusterWorld) -> None:
+    world.commit(s=world.manifest("s", "{x: [1, 2]}"))
+    world.slurm.run("scontrol", "update", "PartitionName=main", "State=DOWN")
+    world.start()
+    world.wait(lambda: world.counts("s").get("queued") == 2, 30)
+    world.wait(lambda: world.slurm.run("squeue", "--noheader", "--format=%F").strip() != "", 30)
+    (job,) = set(world.slurm.run("squeue", "--noheader", "--format=%F").split())
+    world.slurm.run("scontrol", "hold", job)
+    world.slurm.run("scontrol", "update", "PartitionName=main", "State=UP")
+
+    world.wait(lambda: world.conditions().get("QueueStuck") == "JobsStuck", 40)
+    (task, *_) = world.tasks("s")
+    told = json.loads(world.run("why", "s", task, "-o", "json").stdout)["queue"]
+    assert (True, "JobHeldUser") == (told["stuck"], told["reason"].replace("Admin", "User"))
+    world.slurm.run("scontrol", "release", job)
+
+    world.succeeded("s", 2, 60)
+    assert {1} == set(world.runs().values())

@@ -47,7 +47,9 @@ EVIDENCE = (
                 "return known",
             ),
         ),
-        caught_by=suite("core/test_resolve.py::test_a_look_from_another_host"),
+        caught_by=suite(
+            "sim/test_process_protocol.py::test_another_host_that_sees_the_same_files_ends_nothing_by_its_boot"
+        ),
     ),
     Mutant(
         name="absence-is-an-end",

@@ -214,6 +214,17 @@ EPOCH = (
         caught_by=suite("conformance/test_once.py::test_an_agent_of_an_older_epoch_may_change_nothing_any_more"),
     ),
     Mutant(
+        name="nobody-is-fenced",
+        guard="of two daemons on copies of one state only the newer one rules a source",
+        edits=(
+            Edit(f"{AGENT}/place.py", "return any(number > self.epoch for number in self._epochs())", "return False"),
+        ),
+        caught_by=suite(
+            "sim/test_process_protocol.py::"
+            "test_a_frozen_daemon_that_wakes_places_nothing_beside_the_copy_that_rules_since"
+        ),
+    ),
+    Mutant(
         name="queue-of-a-fenced-agent-starts",
         guard="what an older agent has queued does not start",
         edits=(Edit(f"{AGENT}/desk.py", "if self.root.fenced():", "if False:"),),

@@ -1,0 +1,119 @@
+"""Guards of the protocol on machines without a scheduler, each with the scene that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tests.sim.judge import Judge
+from tests.sim.manifests import Sweep
+from tests.sim.process import ProcessSide
+from tests.sim.world import World
+
+STEPS = 100_000
+SWEEP = Sweep("alpha", (1,), backoff_s=1)
+
+
+class Scene:
+    """Machines on which nothing happens by itself; tasks run until all is healed. The first source is this machine."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self.sides: list[ProcessSide] = []
+        self.world = World(1, kinds="process", arrange=self._arrange)
+
+    def _arrange(self, world: World) -> None:
+        self.world = world
+        world.far_sides.clear()
+        for name in self._names:
+            world.add_process(name, world.machine(name), slots=1, local=False)
+        self.sides = [side for side in world.far_sides.values() if isinstance(side, ProcessSide)]
+        for side in self.sides:
+            side.fragile = side.restless = 0.0
+            side.alias = None
+            side.weather.typical_s = 0.01
+            side.config = replace(side.config, gpus=())
+        habits = world.programs.habits
+        habits.fails = habits.crashes = habits.resumes = habits.deaf = habits.slow_to_end = habits.breeds = 0.0
+        habits.endless = 1.0
+        world.edits.push(SWEEP)
+
+    def until(self, happened: Callable[[], object], *, within_s: float = 300.0) -> None:
+        """Let time pass until something has happened, which it must."""
+        deadline = self.world.loop.now + within_s
+        while not happened():
+            self._step()
+            assert self.world.loop.now < deadline, "it has not happened"
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        until, steps = self.world.loop.now + seconds, self.world.loop.steps + STEPS
+        self.world.loop.kernel.call_later(seconds, lambda: None)
+        while self.world.loop.now < until and self.world.loop.steps < steps:
+            self._step()
+
+    def _step(self) -> None:
+        self.world.loop.step()
+        self._well()
+
+    def _well(self) -> None:
+        assert [] == self.world.oracle.violations + self.world.defects
+
+    def converge(self) -> None:
+        """All trouble is over, and all tasks come to their end."""
+        Judge(self.world).converge()
+        self._well()
+
+    def phases(self) -> list[str]:
+        known = self.world.state.ledger.attempts.values()
+        return [each.phase for each in sorted(known, key=lambda each: (each.task, each.number))]
+
+
+@contextmanager
+def scene(*names: str) -> Iterator[Scene]:
+    """A scene with these sources, and its end."""
+    made = Scene(*names)
+    try:
+        with made.world.entered():
+            yield made
+    finally:
+        made.world.close()
+
+
+def test_another_host_that_sees_the_same_files_ends_nothing_by_its_boot() -> None:
+    with scene("box") as it:
+        (box,) = it.sides
+        box.share_with(it.world.machine("box-alias"))
+        it.until(lambda: it.phases() == ["running"])
+
+        box.astray = True
+        box._cut()
+        it.wait(60)
+        assert ["running"] == it.phases()
+        it.converge()
+
+
+def test_a_frozen_daemon_that_wakes_places_nothing_beside_the_copy_that_rules_since() -> None:
+    with scene("box", "hut") as it:
+        it.world.edits.push()  # nothing to do so far
+        it.until(lambda: it.world.state.ledger.desire.accepted == it.world.history.head)
+        it.wait(20)
+        old = it.world.ruler
+        assert old is not None
+        old.pause()
+        it.world.fate.usurped.append(old)
+        it.world.fate._rule_by_copy(it.world.state)
+        it.until(lambda: it.world.ruler is not None and it.world.ruler is not old and not it.world.fate.unasked)
+
+        box = it.sides[0]  # only the old one's session with it lives
+        box.weather.down = True
+        for wire in box.wires:
+            if wire.owner is it.world.ruler:
+                wire.cut(there_after_s=0.0)
+        it.wait(5)
+        it.world.edits.push(SWEEP)
+        old.wake()
+        it.wait(120)
+        assert ["running"] == it.phases()
+        it.converge()

@@ -11,10 +11,6 @@ CODE: Mapping[str, Reason] = {
         "The history of the project is larger than what is sent to a source.",
         "Use `transfer: Fetch`, or a repository without the large files.",
     ),
-    "BundleTooLarge": Reason(
-        "The history of the project is larger than what is sent to a source.",
-        "Use `transfer: Fetch`, or a repository without the large files.",
-    ),
     "CheckoutUnreadable": Reason(
         "git could not tell the state of the checkout on the source.",
         "Read what git said, at the end of the message, and run `git status` there.",
@@ -31,21 +27,9 @@ CODE: Mapping[str, Reason] = {
         "The pinned commit is not on the source, or not in our mirror of the project.",
         "It is brought by itself; if it stays so, see whether the commit was pushed to the project's `url`.",
     ),
-    "CommitMissing": Reason(
-        "The pinned commit is not on the source, or not in our mirror of the project.",
-        "It is brought by itself; if it stays so, see whether the commit was pushed to the project's `url`.",
-    ),
     "FolderMissing": Reason(
         "The folder in which a project should lie is not there.",
         "Correct the project's `path`, or make the folder.",
-    ),
-    "LinkMissing": Reason(
-        "The project's shared folder on the source lacks something that `link` names: nothing starts without it.",
-        "Put it into the folder that the message names, or take it out of `link`.",
-    ),
-    "NoRoom": Reason(
-        "The disk of the source has no room for the code of the project.",
-        "Make room there.",
     ),
     "LinkMissing": Reason(
         "The project's shared folder on the source lacks something that `link` names: nothing starts without it.",
@@ -87,17 +71,9 @@ CODE: Mapping[str, Reason] = {
         "The commit cannot be laid out whole: it has submodules, or files in git-lfs, or what `link` names as well.",
         "Read the message; commit the files themselves, link them, or use `sync: Verify` with a whole checkout.",
     ),
-    "UnfitCommit": Reason(
-        "The commit cannot be laid out whole: it has submodules, or files in git-lfs, or what `link` names as well.",
-        "Read the message; commit the files themselves, link them, or use `sync: Verify` with a whole checkout.",
-    ),
     "UnfitFile": Reason(
         "Something is no code: a socket, a device, a huge file, a list of patterns that is not understood.",
         "Remove it, or name it in the folder's .reconcilerignore.",
-    ),
-    "WorktreeDiffers": Reason(
-        "Somebody has changed the files of a worktree on the source, and tasks still run in it.",
-        "Nothing: it is made anew when they have ended. Nobody should write into the folders of a source's root.",
     ),
     "WorktreeDiffers": Reason(
         "Somebody has changed the files of a worktree on the source, and tasks still run in it.",

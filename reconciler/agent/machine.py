@@ -7,7 +7,7 @@ from typing import List
 from . import logins
 from .shapes import Json, Object
 
-PROGRAMS = ("git", "rsync", "sbatch", "squeue", "sacct", "qsub", "qstat")
+PROGRAMS = ("git", "rsync", "sbatch", "squeue", "scancel", "sacct", "qsub", "qstat", "qdel")
 GPUS_S = 15.0  # the first question after a boot loads a driver
 GPUS_MAX = 64
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
-from reconciler.cli.farchecks import far_findings
+from reconciler.cli.farchecks import PROGRAMS, far_findings, scheduler_findings
 from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import plural
 from reconciler.core.errors import ReconcilerError
@@ -112,7 +112,9 @@ async def _source(source: SourceConfig, app: App, instance: InstanceId | None) -
     subject = f"source {source.name}"
     if source.host is not None:
         return await far_findings(source, app.clock, instance)
-    return [_room(subject, source), _disk(subject, source), await _agent(subject)]
+    here = [name for name in PROGRAMS.get(source.scheduler, ()) if shutil.which(name)]
+    scheduler = scheduler_findings(subject, source.scheduler, here)
+    return [_room(subject, source), _disk(subject, source), *scheduler, await _agent(subject)]
 
 
 def _instance(app: App) -> InstanceId | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ANSWER_S = 60.0  # for all that is asked of one source
 SKEW_S = 5.0
 DISK_MIB = 1024
+PROGRAMS = {"slurm": ("sbatch", "squeue", "scancel"), "pbs": ("qsub", "qstat", "qdel")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ def _judged(subject: str, source: SourceConfig, machine: Machine, instance: Inst
     yield from _owner(subject, hello, instance)
     yield from _clock(subject, machine.skew_s)
     yield from _gpus(subject, source, machine.survey)
-    yield from _programs(subject, machine.survey)
+    yield from _programs(subject, source, machine.survey)
 
 
 def _disk(subject: str, machine: Machine) -> Finding:
@@ -144,10 +145,20 @@ def _gpus(subject: str, source: SourceConfig, survey: Survey) -> Iterator[Findin
         yield Finding(subject=subject, level=Level.WARN, message=message, hint=hint)
 
 
-def _programs(subject: str, survey: Survey) -> Iterator[Finding]:
-    schedulers = [name for name in survey.programs if name not in ("git", "rsync")]
-    if schedulers:
-        yield Finding(subject=subject, message=f"programs of a scheduler: {', '.join(schedulers)}")
+def scheduler_findings(subject: str, scheduler: str, programs: Collection[str]) -> Iterator[Finding]:
+    """Whether the programs are there by which this scheduler is spoken to."""
+    needed = PROGRAMS.get(scheduler, ())
+    missing = [name for name in needed if name not in programs]
+    if missing:
+        hint = "add them to the PATH of logins without a terminal, or correct `scheduler`"
+        message = f"the programs of {scheduler} were not found: {', '.join(missing)}"
+        yield Finding(subject=subject, level=Level.FAIL, message=message, hint=hint)
+    elif needed:
+        yield Finding(subject=subject, message=f"the programs of {scheduler} are there: {', '.join(needed)}")
+
+
+def _programs(subject: str, source: SourceConfig, survey: Survey) -> Iterator[Finding]:
+    yield from scheduler_findings(subject, source.scheduler, survey.programs)
     if "git" not in survey.programs:
         hint = "install git there, or use projects with `sync: Verify` or without git"
         yield Finding(subject=subject, level=Level.WARN, message="git was not found", hint=hint)

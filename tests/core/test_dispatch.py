@@ -145,25 +145,6 @@ def test_a_sweep_whose_code_is_nowhere_is_held_until_it_is_tried_again():
     assert [("ProjectNotReady", "no room on a", 3)] == [(h.reason, h.message, h.tasks) for h in decided.holds["s"]]
 
 
-CODE = Hold(reason="ProjectNotReady", message="no room on a", until=NOW + 30)
-
-
-def test_a_source_that_lacks_the_code_of_a_sweep_gets_nothing_of_it_and_the_others_do():
-    sweeps = [queue("s", 3, barred={"a": CODE}), queue("t", 3)]
-
-    given = starts(sweeps, [source("a", slots=2), source("b", slots=2)])
-
-    assert {("s", "b"), ("t", "a"), ("t", "b")} >= set(given)
-    assert 4 == len(given)
-
-
-def test_a_sweep_whose_code_is_nowhere_is_held_until_it_is_tried_again():
-    decided = dispatch([queue("s", 3, barred={"a": CODE})], [source("a")], NOW)
-
-    assert ((), CODE.until) == (decided.starts, decided.wake_at)
-    assert [("ProjectNotReady", "no room on a", 3)] == [(h.reason, h.message, h.tasks) for h in decided.holds["s"]]
-
-
 # ------------------------------------------------------------------------------------------------ which source
 
 

@@ -29,12 +29,6 @@ CODE_OWN = (
     "transfer.", "bundle.", "objects.", "code.", "worktree.withdrawn", "worktree.linked", "worktree.removed"
 )  # fmt: skip
 
-# Only code that comes to another machine, is linked, was changed there or is not needed any more passes these:
-# tests/adapters/test_project_crashes.py kills both ends there.
-CODE_OWN = (
-    "transfer.", "bundle.", "objects.", "code.", "worktree.withdrawn", "worktree.linked", "worktree.removed"
-)  # fmt: skip
-
 
 @dataclass(frozen=True, order=True)
 class Point:

@@ -62,7 +62,9 @@ def of_the_source() -> list[Point]:
 
 def killable() -> list[str]:
     """The points at which a real daemon on this machine can be killed."""
-    return [point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN + PUSHERS_OWN + CODE_OWN)]
+    return [
+        point.name for point in of_the_source() if not point.name.startswith(SCHEDULERS_OWN + PUSHERS_OWN + CODE_OWN)
+    ]
 
 
 def unlabelled(tree: ast.Module) -> list[int]:

@@ -154,9 +154,10 @@ class SourceLoop:
         failures = 0
         try:
             while True:
-                began = self._clock.elapsed()
+                began, sessions = self._clock.elapsed(), self.source.state.sessions
                 delay = await self._session()
-                failures = 1 if self._clock.elapsed() - began > PROBE_EVERY_S else failures + 1
+                lasted = self.source.state.sessions > sessions and self._clock.elapsed() - began > PROBE_EVERY_S
+                failures = 1 if lasted else failures + 1  # a login that hangs is no session
                 await self._clock.sleep(delay if delay is not None else next_delay(failures))
         finally:
             await self.source.aclose()
@@ -250,9 +251,7 @@ class SourceLoop:
 
     async def _submit_all(self) -> None:
         while True:
-            done = await apply.submit(
-                self.source, self._store, self._catalog, self.projects, self._clock, self._flying
-            )
+            done = await apply.submit(self.source, self._store, self._catalog, self.projects, self._clock, self._flying)
             await self._look_at(done.look_at)
             if done.refused:
                 self._pause_after(done.refused)

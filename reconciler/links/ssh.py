@@ -87,7 +87,10 @@ class SshLink:
                 stream = Remote(connection, await connection.run(command_line(self.python, marker)))
                 version = await threshold.version(stream.read)
         except TimeoutError:
-            words = [threshold.noise, await stream.last_words() if stream is not None else ""]
+            words = [threshold.noise]
+            if stream is not None:
+                stream.kill()  # or each try would leave such a shell there
+                words.append(await stream.last_words())
             raise self._login_failed("LoginHung", f"did not come to Python within {self.login_s:g} s", *words) from None
         except NoiseWithoutEnd:
             what = f"printed more than {NOISE_BYTES >> 20} MiB before Python began"
@@ -165,6 +168,11 @@ class Remote:
             async with asyncio.timeout(1.0):
                 await asyncio.shield(self._listening)
         return self._last_words.decode("utf-8", "replace").strip()
+
+    def kill(self) -> None:
+        """Ask sshd to end what it began for us; older ones than OpenSSH 7.9 do not."""
+        with contextlib.suppress(OSError, asyncssh.Error):
+            self._process.kill()
 
     async def exit_status(self) -> int | None:
         """With what it has ended; None when nobody says."""

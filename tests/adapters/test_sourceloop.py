@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from source_lab import HOME, LAPTOP, Lab
 
 from reconciler.controller.placement import place
 from reconciler.core.diagnosis import lost
+from reconciler.core.errors import NotSent
 from reconciler.core.model import SweepName
 from reconciler.core.wire import Claim, ClaimKind, Ended, ExitRecord, Found
 
@@ -204,3 +206,19 @@ async def test_a_success_of_other_work_under_the_same_number_counts_as_outdated(
 
     (told,) = lab.store.attempts(attempt.key.task_key)
     assert ("f" * 16, waiting) == (told.digest, lab.may_start())
+
+
+async def test_logins_that_hang_are_tried_less_and_less_often(lab: Lab) -> None:
+    """Each may leave something there: how long one took does not make it a session."""
+    logins = []
+
+    async def hang() -> None:
+        logins.append(lab.time.elapsed())
+        await lab.time.sleep(30)
+        raise NotSent("LoginHung", "an rc file waits for somebody")
+
+    lab.agent.at_login = hang
+    await lab.again()
+    await lab.time.advance(400)
+
+    assert [31, 32, 34, 38, 46] == [round(after - before) for before, after in pairwise(logins[:6])]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -105,7 +108,8 @@ async def test_noise_without_end_is_refused_in_words(lab, tmp_path):
 
 
 async def test_an_rc_file_that_hangs_is_quoted(lab, tmp_path):
-    host = with_rc(lab, "hangs", "echo Waiting for the licence server; echo still waiting >&2; sleep 100\n")
+    rc = "echo $$ > $HOME/shell; echo Waiting for the licence server; echo still waiting >&2; sleep 100\n"
+    host = with_rc(lab, "hangs", rc)
 
     with pytest.raises(NotSent) as caught:
         await greeted(lab.link(host, login_s=1.5), tmp_path / "root")
@@ -114,6 +118,12 @@ async def test_an_rc_file_that_hangs_is_quoted(lab, tmp_path):
     assert "did not come to Python within 1.5 s" in caught.value.message
     assert "Waiting for the licence server" in caught.value.message
     assert "still waiting" in caught.value.message
+    shell = Path("/proc", (host.home / "shell").read_text().strip())
+    async with asyncio.timeout(10):  # sshd ends it, unless it is root's: for root it only says why it does not
+        while shell.exists() and "session signalling" not in host.log:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    if shell.exists():
+        os.kill(int(shell.name), signal.SIGKILL)
 
 
 async def test_an_rc_file_that_exits_is_quoted(lab, tmp_path):

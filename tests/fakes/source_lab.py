@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from acceptance_lab import AcceptanceLab
@@ -47,10 +47,13 @@ class Agent:
         self.may_look = asyncio.Event()
         self.may_look.set()
         self.news: asyncio.Queue[Sequence[Found]] = asyncio.Queue()
+        self.at_login: Callable[[], Awaitable[None]] | None = None
 
     async def open(
         self, *, instance: InstanceId, root: str, slots: int, gpus: tuple[int, ...], ruler: Ruler = NEWCOMER
     ) -> Agent:
+        if self.at_login is not None:
+            await self.at_login()
         return self
 
     async def ask(self, request: Request) -> Reply:

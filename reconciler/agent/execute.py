@@ -16,7 +16,7 @@ from typing import List, Optional
 from . import batch, pipes, shim, supervise, system
 from .batch import Batch
 from .crash import arm
-from .place import Place, Root, sync_folder
+from .place import Place, Root, sync_folder, unlink
 from .proof import Proofs
 from .shapes import Object, Order, Refusal, Spec, spec_of
 
@@ -91,6 +91,12 @@ class _Job(shim.Shim):
         super()._put(data, path)
         os.fsync(self.record_fd)
         sync_folder(self.directory)
+
+    def _release(self) -> None:
+        """What the node's own disk has of it goes, too: nobody else comes there to clear up."""
+        super()._release()
+        if self.root.locks is not None:
+            unlink(self.lock_path)
 
     def _ring(self, kind: str, words: str) -> None:
         if kind in "!?":

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from typing import Callable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import checkout, shapes, tree
 from .crash import crashpoint
@@ -25,6 +25,8 @@ from .shapes import Json, Object, Refusal
 
 OURS = ".reconciler"
 LEFT_S = 86400.0  # what was staged and never used goes after a day
+KEPT = 20  # backups, and all that are younger than
+KEPT_S = 90 * 86400.0
 NAMED = 5
 LINK_BYTES = 4096
 
@@ -197,6 +199,7 @@ def _roll(folder: str, push: str, changes: List[Change], swap: Swap) -> List[Jso
     os.rename("%s/%s/journal.json" % (folder, OURS), backup + "/journal.json")
     crashpoint("push.done")
     _clear(folder, push)
+    _forget_backups(folder)
     return left
 
 
@@ -353,26 +356,28 @@ def _forget_old(folder: str) -> None:
     """What was staged by those who never came back; not while a journal may need it."""
     if unfinished(folder):
         return
-    for path in _entries("%s/%s/staging" % (folder, OURS)):
-        found = _stat(path)
-        if found is not None and time.time() - found.st_mtime > LEFT_S:
+    for path, found in _looked("%s/%s/staging" % (folder, OURS)):
+        if time.time() - found.st_mtime > LEFT_S:
             _clear(folder, os.path.basename(path))
 
 
-def _entries(folder: str) -> Iterator[str]:
+def _forget_backups(folder: str) -> None:
+    """The oldest ones, when there are many of them."""
+    import shutil
+
+    found = [(each.st_mtime, path) for path, each in _looked("%s/%s/backups" % (folder, OURS))]
+    for at, path in sorted(found, reverse=True)[KEPT:]:
+        if time.time() - at > KEPT_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _looked(folder: str) -> Iterator[Tuple[str, os.stat_result]]:
+    """What lies in a folder, if there is one."""
     try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
+        for entry in list(os.scandir(folder)):
+            yield entry.path, entry.stat(follow_symlinks=False)
+    except OSError:  # somebody has taken it away
         return
-    for name in names:
-        yield folder + "/" + name
-
-
-def _stat(path: str) -> Optional[os.stat_result]:
-    try:
-        return os.lstat(path)
-    except OSError:
-        return None
 
 
 def _sync(folder: str) -> None:

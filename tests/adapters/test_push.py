@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from crash_points import PUSHERS_OWN, of_the_source
@@ -206,4 +205,17 @@ def test_what_was_staged_and_never_used_goes_after_a_day(lab):
     os.utime(staging / "p", (time.time() - 2 * 86400,) * 2)
     sync.stage(str(lab.there), "q", "0" * 64, 0, b"x")
 
-    assert ["q"] == [Path(path).name for path in sync._entries(str(staging))]
+    assert ["q"] == [path.name for path in staging.iterdir()]
+
+
+def test_of_many_backups_the_oldest_go(lab):
+    backups = lab.there / ".reconciler/backups"
+    for number in range(sync.KEPT + 5):
+        (backups / f"b{number:02}").mkdir(parents=True)
+        at = time.time() - sync.KEPT_S - number * 86400
+        os.utime(backups / f"b{number:02}", (at, at))
+    os.utime(backups / "b22")
+    sync.apply(str(lab.there), "p", lab.commit, one_change(lab))
+
+    expected = ["b22", "p", *(f"b{number:02}" for number in range(sync.KEPT - 2))]
+    assert sorted(expected) == sorted(path.name for path in backups.iterdir())

@@ -162,17 +162,37 @@ def _demand(source: Source, attempt: Attempt, sweep: Sweep) -> Demand | None:
     return Demand(resources=attempt.resources, options=options_of(written))
 
 
-async def revoke(source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid]) -> Applied:
+async def revoke(
+    source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid], reason: str = "NotListed"
+) -> Applied:
     """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides."""
     outcomes = await source.ask(source.dialect.revoke(eids))
     crashpoint("apply.revoked")
-    _record_revoked(store, catalog, [eid for eid, won in outcomes.items() if won is RevokeOutcome.REVOKED], clock.now())
-    claimed = tuple(eid for eid, won in outcomes.items() if won is RevokeOutcome.CLAIMED)
+    won = [eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.REVOKED]
+    _record_revoked(store, catalog, won, clock.now(), reason)
+    claimed = tuple(eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.CLAIMED)
     return Applied(sent=len(outcomes), look_at=claimed)
+
+
+async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: Clock) -> tuple[Eid, ...]:
+    """Jobs that nothing starts as they are, and whose sweep was edited since: another number asks as it now says.
+
+    Returns those that have started after all.
+    """
+    waits = source.queue.waits if source.queue is not None else ()
+    attempts = store.attempts_by_eid(eid for each in waits if each.wait.stuck for eid in each.eids)
+    queued = [attempt for attempt in attempts.values() if attempt.phase is Phase.QUEUED and not attempt.cancel]
+    sweeps = {attempt.eid: catalog.get(attempt.key.sweep) for attempt in queued}
+    edited = {eid: sweep.row.accepted_at for eid, sweep in sweeps.items() if sweep is not None}
+    due = [each.eid for each in queued if (edited.get(each.eid) or float("-inf")) > each.intended_at]
+    if not due:
+        return ()
+    return (await revoke(source, store, catalog, clock, due[: source.dialect.limits.batch_max], "Outdated")).look_at
 
 
 async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, float]) -> Applied:
     """End one batch of what is to be cancelled on this source; `asked` keeps when (elapsed) each was last asked for."""
+    started = await _give_up_stuck(source, store, catalog, clock)
     elapsed = clock.elapsed()
     wanted = [attempt.eid for attempt in store.cancelling(source.config.name, float("inf"))]
     for eid in asked.keys() - set(wanted):
@@ -180,7 +200,7 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     due = [eid for eid in wanted if elapsed - asked.get(eid, float("-inf")) >= CANCEL_AGAIN_S]
     due = due[: source.dialect.limits.batch_max]
     if not due:
-        return Applied(sent=0)
+        return Applied(sent=0, look_at=started)
     crashpoint("apply.cancelling")
     outcomes = await source.ask(source.dialect.cancel(due))
     crashpoint("apply.cancelled")
@@ -188,7 +208,7 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
     revoked = [eid for eid, outcome in outcomes.items() if outcome is CancelOutcome.REVOKED]
     unclear = [eid for eid, outcome in outcomes.items() if outcome in (CancelOutcome.ENDED, CancelOutcome.UNKNOWN)]
     unclear += _record_revoked(store, catalog, revoked, clock.now())
-    return Applied(sent=len(due), look_at=tuple(unclear))
+    return Applied(sent=len(due), look_at=(*started, *unclear))
 
 
 def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None, demand: Demand | None) -> AttemptSpec:
@@ -220,7 +240,9 @@ def checkpoint_name(task: Task, attempt: Attempt) -> str:
     return f"{identity.short_hash(task.key.sweep)}-{task.key.task}-{attempt.digest}"
 
 
-def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant) -> list[Eid]:
+def _record_revoked(
+    store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant, reason: str = "NotListed"
+) -> list[Eid]:
     """They never started, and never will: we won their claims.
 
     Returns those that had started as we know: somebody has taken their claims away, and they may well live.
@@ -230,7 +252,7 @@ def _record_revoked(store: Store, catalog: Catalog, eids: Sequence[Eid], now: In
         replace(
             attempt,
             phase=Phase.CANCELLED,
-            reason=attempt.cancel or "NotListed",
+            reason=attempt.cancel or reason,
             ended_at=now,
             message="it had not started",
         )

@@ -130,6 +130,37 @@ async def test_what_waits_in_the_queue_is_told_with_its_reason(lab: SchedulerLab
     assert [HELD, None] == [wait_of(lab.store, lab.attempt(eid)) for eid in (first, second)]
 
 
+async def test_what_is_stuck_is_asked_for_anew_when_its_sweep_is_edited(lab: SchedulerLab) -> None:
+    first, second = await lab.start(2)
+    lab.far.waits = {first: HELD, second: Wait("Priority", "others are before it")}
+    await lab.minutes(5)
+    assert {first, second} == {attempt.eid for attempt in lab.open()}, "nobody has edited anything"
+
+    await lab.clock.advance(3600)  # that of the repository's loop
+    await lab.accept(2, parallelism="5")
+    await lab.minutes(1)
+    lab.loop.kick()
+    await lab.dispatch()
+
+    assert (Phase.CANCELLED, "Outdated") == (lab.attempt(first).phase, lab.attempt(first).reason)
+    assert Phase.QUEUED is lab.attempt(second).phase
+    assert [1, 2] == sorted(attempt.key.number for attempt in lab.open())
+
+
+async def test_what_is_stuck_and_starts_in_that_very_moment_goes_on(lab: SchedulerLab) -> None:
+    (eid,) = await lab.start(1)
+    lab.far.waits = {eid: HELD}
+    await lab.minutes(1)
+    lab.far.start(eid)
+
+    await lab.clock.advance(3600)
+    await lab.accept(1, parallelism="5")
+    lab.loop.kick()
+    await lab.minutes(1)
+
+    assert Phase.RUNNING is lab.attempt(eid).phase
+
+
 async def test_a_refusal_is_told_to_readers(lab: SchedulerLab) -> None:
     lab.far.answers = [REFUSED]
     await lab.start(1)

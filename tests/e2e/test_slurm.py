@@ -117,3 +117,16 @@ def test_jobs_that_somebody_holds_are_told_of_and_run_when_they_are_released(wor
 
     world.succeeded("s", 2, 60)
     assert {1} == set(world.runs().values())
+
+
+@pytest.mark.timeout(120)
+def test_jobs_for_which_there_is_no_node_run_when_the_manifest_asks_for_less(world: ClusterWorld) -> None:
+    world.commit(s=world.manifest("s", "{x: [1, 2]}", extra="  resources: {cpus: 500}\n"))
+    world.start()
+    world.wait(lambda: world.conditions().get("QueueStuck") == "JobsStuck", 60)
+
+    world.commit(s=world.manifest("s", "{x: [1, 2]}", extra="  resources: {cpus: 1}\n"))
+
+    world.succeeded("s", 2, 60)
+    assert {1} == set(world.runs().values())
+    assert "" == world.slurm.run("squeue", "--noheader", "--states=PENDING")

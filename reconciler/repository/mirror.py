@@ -124,13 +124,18 @@ class Mirror:
             raise failures.explain(result, self._address)
 
     async def discard(self) -> None:
-        """Throw the mirror away; the next fetch makes it anew."""
+        """Throw the mirror away; the next fetch makes it anew. Raises RepositoryError."""
         self.close()
         self._prepared = False
         doomed = self._directory.with_name(self._directory.name + ".damaged")
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._directory.rename(doomed)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            message = f"the damaged mirror {self._directory} cannot be moved away: {error.strerror}"
+            raise RepositoryError("MirrorUnwritable", message) from error
         crashpoint("mirror.discarded")
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
 

@@ -136,6 +136,19 @@ async def test_a_damaged_mirror_is_made_anew(origin, mirror, tmp_path):
     assert b"x" == later.read(commit, "sweeps.d/a.yaml", limit=10)
 
 
+async def test_a_damaged_mirror_that_cannot_be_moved_away_is_told(origin, mirror, tmp_path):
+    origin.commit()
+    await mirror.fetch()
+    for file in (tmp_path / "state/repository.git/objects").rglob("pack-*"):
+        file.unlink()
+    (tmp_path / "state/repository.git.damaged").write_text("a file, where a folder is wanted")
+
+    with pytest.raises(RepositoryError) as caught:
+        await mirror_of(origin.directory, tmp_path).fetch()
+
+    assert "MirrorUnwritable" == caught.value.reason
+
+
 async def test_damage_that_a_reader_meets_is_mended_by_the_next_fetch(origin, mirror, tmp_path):
     commit = Commit(origin.commit({"sweeps.d/a.yaml": "x"}))
     await mirror.fetch()

@@ -81,6 +81,7 @@ class Source:
         self.dialect = dialect
         self.barred = Barred(config.name, clock)
         self.queue: QueueView | None = None  # its scheduler's, as last listed
+        self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
         self._instance = instance
         self._link = link
@@ -99,6 +100,7 @@ class Source:
         if wait_s > 0:
             await self._clock.sleep(wait_s)
         self._submitted_at = self._clock.elapsed()
+        self.submissions += 1
         return wait_s > 0
 
     @property

@@ -134,6 +134,8 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         up=None if state.hello is None else state.up,
         slots=loop.source.config.slots,
         used=active,
+        queue=loop.source.queue,
+        submissions=loop.source.submissions,
         uncollected=uncollected,
         collected=tally.attempts,
         collected_bytes=tally.bytes,

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from reconciler.core.model import Instant, Phase, SourceName
 from reconciler.telemetry.links import of_links
 from reconciler.telemetry.projects import of_projects
+from reconciler.telemetry.queues import of_queues
 from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
 
 SWEEPS_MAX = 200
@@ -134,6 +135,7 @@ def _of_sources(sources: Iterable[SourceSnapshot]) -> Iterator[Metric]:
     sources = list(sources)
     yield from _of_collections(sources)
     yield from of_links(sources)
+    yield from of_queues(sources)
     for source in sources:
         info.add_metric([source.name, source.scheduler], 1)
         limit.add_metric([source.name], source.slots)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.model import Instant, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.spec import SweepState
+from reconciler.core.waiting import QueueView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class SourceSnapshot:
     collect_failures: int = 0
     last_success_at: Instant | None = None
     link: LinkSnapshot = LinkSnapshot()
+    queue: QueueView | None = None  # of its scheduler, if it has one and was listed
+    submissions: int = 0  # only ever grows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

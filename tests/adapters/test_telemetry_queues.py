@@ -1,0 +1,40 @@
+"""What of ours is in a scheduler's queue, as metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from reconciler.core.jobs import Job, JobState, Wait
+from reconciler.core.model import Eid, SourceName
+from reconciler.core.waiting import QueueView, view
+from reconciler.telemetry import Snapshot, SourceSnapshot, Telemetry
+
+HELD = Job(id="7_0", state=JobState.WAITING, wait=Wait("JobHeldUser", "somebody holds it", stuck=True))
+RUNS = Job(id="7_1", state=JobState.RUNNING)
+
+
+def _told(queue: QueueView | None) -> list[str]:
+    telemetry = Telemetry(version="1")
+    source = SourceSnapshot(
+        name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, queue=queue, submissions=3
+    )
+    telemetry.publish(Snapshot(sources=(source,)))
+    lines = generate_latest(telemetry.registry).decode().splitlines()
+    return [
+        line for line in lines if line.startswith(("reconciler_source_jobs", "reconciler_source_submissions_total"))
+    ]
+
+
+def test_jobs_are_told_by_state_with_those_that_are_stuck() -> None:
+    assert [
+        'reconciler_source_jobs{source="c",state="waiting"} 1.0',
+        'reconciler_source_jobs{source="c",state="running"} 1.0',
+        'reconciler_source_jobs{source="c",state="ending"} 0.0',
+        'reconciler_source_jobs{source="c",state="unknown"} 0.0',
+        'reconciler_source_jobs_stuck{source="c"} 1.0',
+        'reconciler_source_submissions_total{source="c"} 3.0',
+    ] == _told(view({Eid("a"): HELD, Eid("b"): RUNS}))
+
+
+def test_of_a_queue_that_was_never_listed_nothing_is_told() -> None:
+    assert [] == _told(None)

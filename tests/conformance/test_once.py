@@ -185,11 +185,14 @@ async def test_an_attempt_that_cannot_be_read_keeps_no_other_from_starting(site)
 
 async def test_what_waits_in_the_queue_of_a_fenced_agent_never_starts(site):
     old = await site.open(slots=1)
-    first, second = site.shell("echo first >> $log; sleep 0.5"), site.shell("echo second >> $log")
+    go = site.folder / "go"
+    first = site.shell(f"echo first >> $log; while [ ! -e {go} ]; do sleep 0.05; done")
+    second = site.shell("echo second >> $log")
     await old.start(first, second)
     await site.until_logged(1)
 
     new = await site.open(slots=1)
+    go.touch()
     await new.ended(first.eid)
     await new.run("true")
     await asyncio.sleep(0.1)

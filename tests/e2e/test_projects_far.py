@@ -60,15 +60,17 @@ def project(world: Any, far: Far) -> Project:
 
 def test_the_pinned_code_comes_to_every_source_and_each_record_names_it(world: Any, far: Far, project: Project) -> None:
     commit = project.version(1)
-    world.commit(s=manifest("s", extra="  placement: {strategy: RoundRobin}\n", wait="sleep 0.3"))
+    placed = {name: f"  placement: {{sources: [{name}]}}\n" for name in ("here", "gpu-box")}
+    world.commit(near=manifest("near", extra=placed["here"]), far=manifest("far", extra=placed["gpu-box"]))
     world.start()
 
-    world.succeeded("s", 3)
+    world.succeeded("near", 3)
+    world.succeeded("far", 3)
 
-    assert ["1 s-1", "1 s-2", "1 s-3"] == project.heard()
-    assert {commit} == set(far.ran())
+    assert [f"1 {name}-{n}" for name in ("far", "near") for n in (1, 2, 3)] == project.heard()
+    assert [commit] * 3 == far.ran()
     assert (far.root / "projects/code" / commit / "train.sh").exists()
-    world.wait(lambda: ("True", f"code {commit[:12]} on gpu-box, here") == in_sync(world, "s"))
+    world.wait(lambda: ("True", f"code {commit[:12]} on gpu-box, here") == in_sync(world, "far"))
 
 
 def test_code_that_was_changed_there_runs_nowhere_and_is_made_anew(world: Any, far: Far, project: Project) -> None:

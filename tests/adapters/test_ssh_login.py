@@ -120,7 +120,7 @@ async def test_an_rc_file_that_hangs_is_quoted(lab, tmp_path):
     assert "still waiting" in caught.value.message
     shell = Path("/proc", (host.home / "shell").read_text().strip())
     async with asyncio.timeout(10):  # sshd ends it, unless it is root's: for root it only says why it does not
-        while shell.exists() and "session signalling" not in host.log:  # noqa: ASYNC110
+        while shell.exists() and "session signalling" not in host.log:  # noqa: ASYNC110 - a file of /proc tells nobody
             await asyncio.sleep(0.05)
     if shell.exists():
         os.kill(int(shell.name), signal.SIGKILL)

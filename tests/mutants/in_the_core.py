@@ -159,7 +159,7 @@ SCHEDULERS = (
         edits=(
             Edit(
                 "reconciler/apply.py",
-                "[eid for eid, won in outcomes.items() if won is RevokeOutcome.REVOKED]",
+                "[eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.REVOKED]",
                 "list(outcomes)",
             ),
         ),

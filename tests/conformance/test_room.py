@@ -86,7 +86,7 @@ async def test_a_source_without_gpus_leaves_the_variable_alone(site):
 
 async def test_an_adopted_task_keeps_its_gpu(site):
     first = await site.open(slots=4, gpus=(0, 1))
-    spec = site.shell("echo one >> $log; sleep 1", gpus=1)
+    spec = site.shell("echo one >> $log; sleep 30", gpus=1)
     await first.start(spec)
     await site.until_logged(1)
     await first.kill_agent()

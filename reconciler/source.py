@@ -22,6 +22,7 @@ from reconciler.barred import Barred
 from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.model import Eid, InstanceId, Instant, Json
+from reconciler.core.pace import pause_s
 from reconciler.core.settings import SourceConfig
 from reconciler.core.waiting import QueueView
 from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request, Survey
@@ -81,6 +82,7 @@ class Source:
         self.dialect = dialect
         self.barred = Barred(config.name, clock)
         self.queue: QueueView | None = None  # its scheduler's, as last listed
+        self._quiet = self._listings = 0
         self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
         self._instance = instance
@@ -94,12 +96,27 @@ class Source:
     def state(self) -> SourceState:
         return self._state
 
+    def listed(self, queue: QueueView) -> None:
+        """What the newest clean listing of its scheduler came to."""
+        self._quiet = self._quiet + 1 if queue == self.queue else 0
+        self._listings += 1
+        self.queue = queue
+
+    def pause_s(self, every_s: float) -> float:
+        """Seconds until its scheduler is to be asked for its queue again."""
+        if not self.dialect.limits.adaptive:
+            return every_s
+        return pause_s(
+            every_s, quiet=self._quiet, turn=self._listings, seed=sum(f"{self.daemon} {self.config.name}".encode())
+        )
+
     async def turn(self) -> bool:
         """Wait until the next submission is polite; whether that took any time."""
         wait_s = self._submitted_at + self.dialect.limits.submit_every_s - self._clock.elapsed()
         if wait_s > 0:
             await self._clock.sleep(wait_s)
         self._submitted_at = self._clock.elapsed()
+        self._quiet = 0
         self.submissions += 1
         return wait_s > 0
 

@@ -309,7 +309,7 @@ class SourceLoop:
                 page = await self._inspect(there)
                 self._heard(page, asked_at)
                 await self._give_up(self._take(list(page.values())))
-            await self._clock.sleep(every_s)
+            await self._clock.sleep(self.source.pause_s(every_s))
 
     def _heard(self, page: Mapping[Eid, Found], asked_at: float) -> None:
         """What a clean listing adds to what others have told; any other adds nothing.
@@ -320,7 +320,7 @@ class SourceLoop:
         found = page.values()
         if any(each.listing is not Listing.CLEAN for each in found):
             return
-        self.source.queue = view({each.eid: each.job for each in found if each.job is not None})
+        self.source.listed(view({each.eid: each.job for each in found if each.job is not None}))
         listed = [each.eid for each in found if each.job is not None]
         missing = [
             each.eid for each in found if each.job is None and each.exit is None and each.eid not in self._flying

@@ -18,6 +18,7 @@ class Limits:
     inspect_max  attempts in one look
     settle_s     how long "nothing is there" must hold before we may give up on a submission of unknown outcome
     poll_s       how often it is asked for all its jobs; None: there is no scheduler, and the agent tells by itself
+    adaptive     it is asked less often while its answers stay the same, and not at the same moments as by others
     submit_every_s  at least so long between two submissions
     prefetch     the source keeps a queue of its own beyond its slots, so that ends need no round trip to be followed
     """
@@ -26,6 +27,7 @@ class Limits:
     inspect_max: int
     settle_s: float = 0.0
     poll_s: float | None = None
+    adaptive: bool = False
     submit_every_s: float = 0.0
     prefetch: bool = False
 

@@ -72,7 +72,12 @@ class SlurmDialect:
         return cls(
             options=options,
             limits=Limits(
-                batch_max=array_size, inspect_max=PAGE, settle_s=settle_s, poll_s=poll_s, submit_every_s=submit_every_s
+                batch_max=array_size,
+                inspect_max=PAGE,
+                settle_s=settle_s,
+                poll_s=poll_s,
+                adaptive=True,
+                submit_every_s=submit_every_s,
             ),
         )
 

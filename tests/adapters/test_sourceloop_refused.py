@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scheduler_lab import CLUSTER, SchedulerLab
+from scheduler_lab import CLUSTER, LIMITS, SchedulerLab
 
 from reconciler.controller.machines import details
 from reconciler.controller.placement import place
@@ -159,6 +160,17 @@ async def test_what_is_stuck_and_starts_in_that_very_moment_goes_on(lab: Schedul
     await lab.minutes(1)
 
     assert Phase.RUNNING is lab.attempt(eid).phase
+
+
+async def test_an_adaptive_source_is_asked_less_often_while_nothing_changes(lab: SchedulerLab) -> None:
+    lab.loop.source.dialect.limits = replace(LIMITS, adaptive=True)
+    await lab.start(2)
+    before = len(lab.far.asked)
+
+    await lab.minutes(60)
+
+    looks = [op for op, _ in lab.far.asked[before:] if op == "inspect"]
+    assert 30 <= len(looks) <= 40, "120 of them would be one every 30 s"
 
 
 async def test_a_refusal_is_told_to_readers(lab: SchedulerLab) -> None:

@@ -28,7 +28,7 @@ from reconciler.links.lines import LineSession
 from reconciler.links.ssh import SshLink
 from tests.fakes.ssh_lab import SshLab
 
-pytestmark = pytest.mark.real("openssh-server")
+pytestmark = [pytest.mark.real("openssh-server"), pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -124,12 +124,16 @@ async def test_a_killed_login_takes_no_task_with_it(lab, tmp_path):
 async def test_tasks_go_on_while_the_machine_lets_nobody_in(lab, tmp_path):
     host = lab.host("far")
     async with FarLife(tmp_path / "life", [lab.link(host)], slots=3) as life:
-        await life.want(3, command="sleep 0.7")
-        await life.until(lambda: life.runs().total() == 3)
-        host.close()
-        await asyncio.sleep(1.5)
         (loop,) = life.loops.values()
-        assert ("HostUnreachable", {"running": 3}) == (loop.source.state.reason, life.counts())
+        await life.want(3, command=f"until [ -e {tmp_path}/go ]; do sleep 0.1; done")
+        await life.until(lambda: life.counts() == {"running": 3})
+        host.close()
+        await life.until(lambda: loop.source.state.reason == "HostUnreachable")
+        assert {"running": 3} == life.counts()
+
+        (tmp_path / "go").touch()
+        await life.until(lambda: not tasks_of(life.folder))
+        assert {"running": 3} == life.counts()
 
         host.start()
         await life.finish()

@@ -29,7 +29,7 @@ from reconciler.source import Source
 from reconciler.sourceloop import SourceLoop
 
 SWEEP = SweepName("s")
-PATIENCE_S = 50.0
+PATIENCE_S = 150.0
 
 
 class HastyClock(SystemClock):

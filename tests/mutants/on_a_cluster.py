@@ -1,0 +1,89 @@
+"""Guards of the agent where a scheduler keeps the queue: told once, taken back by claim and name, started once."""
+
+from __future__ import annotations
+
+from tests.mutants.model import Edit, Mutant, suite
+
+SCHEDULED, EXECUTE, MAIN = (f"reconciler/agent/{name}.py" for name in ("scheduled", "execute", "main"))
+TESTS = "adapters/test_agent_scheduled.py::"
+
+MUTANTS = (
+    Mutant(
+        name="submission-without-its-claim",
+        guard="who finds a submission claimed submits nothing",
+        edits=(
+            Edit(SCHEDULED, "        if known is None:\n", "        if True:\n"),
+            Edit(SCHEDULED, "                if won:\n", "                if won or True:\n"),
+        ),
+        caught_by=suite(TESTS + "test_what_was_submitted_is_not_submitted_again_and_what_is_known_is_told"),
+    ),
+    Mutant(
+        name="every-failed-submission-was-not-taken",
+        guard="only what says so was certainly not taken",
+        edits=(Edit(SCHEDULED, "return any(pattern.search(said) for pattern in patterns)", "return True"),),
+        caught_by=suite(TESTS + "test_a_failure_that_does_not_say_so_may_have_been_taken_and_is_not_repeated"),
+    ),
+    Mutant(
+        name="a-late-submission-was-not-taken",
+        guard="a submission that took too long may have been taken",
+        edits=(
+            Edit(
+                SCHEDULED,
+                '    if ran["rc"] == 0 or ran["timed_out"]:\n        return False\n',
+                '    if ran["timed_out"]:\n        return True\n    if ran["rc"] == 0:\n        return False\n',
+            ),
+        ),
+        caught_by=suite(TESTS + "test_a_submission_that_takes_too_long_is_ended_and_unknown"),
+    ),
+    Mutant(
+        name="a-rejected-submission-stays-claimed",
+        guard="what was certainly not taken may be submitted again",
+        edits=(Edit(SCHEDULED, 'unlink(self._folder + "/submit")', "pass"),),
+        caught_by=suite(TESTS + "test_what_was_certainly_not_taken_may_be_submitted_again"),
+    ),
+    Mutant(
+        name="a-dead-submitter-has-done-nothing",
+        guard="who dies while submitting leaves a doubt",
+        edits=(
+            Edit(MAIN, 'died = scheduled.UNKNOWN if errand.name.startswith(SCHEDULED) else "Busy"', 'died = "Busy"'),
+        ),
+        caught_by=suite(TESTS + "test_who_dies_while_submitting_leaves_it_unsubmitted_or_claimed"),
+    ),
+    Mutant(
+        name="withdrawn-without-the-claim",
+        guard="who takes an attempt back wins its claim first",
+        edits=(Edit(SCHEDULED, 'if win(directory + "/claim"', 'if not win(directory + "/other"'),),
+        caught_by=suite(TESTS + "test_a_late_job_of_a_revoked_attempt_leaves_without_running"),
+    ),
+    Mutant(
+        name="withdrawn-by-the-row-alone",
+        guard="a row without the name of one of our batches is somebody else's",
+        edits=(
+            Edit(
+                SCHEDULED,
+                "eid = by_place.get((row.beid, row.place))",
+                "eid = next((eid for (_, place), eid in by_place.items() if place == row.place), None)",
+            ),
+            Edit(SCHEDULED, "names[beid], [job", "names.get(beid, ''), [job"),
+        ),
+        caught_by=suite(TESTS + "test_a_strangers_job_of_the_same_number_is_not_ended"),
+    ),
+    Mutant(
+        name="a-running-job-is-ended-by-a-revoke",
+        guard="who gives up leaves alone what has started",
+        edits=(
+            Edit(
+                SCHEDULED,
+                'if outcome in ("revoked", "unknown")]',
+                'if outcome in ("revoked", "unknown", "claimed")]',
+            ),
+        ),
+        caught_by=suite(TESTS + "test_what_runs_is_ended_only_when_asked_for"),
+    ),
+    Mutant(
+        name="files-before-the-listing",
+        guard="the past is asked only about those that the listing has not",
+        edits=(Edit(SCHEDULED, "(place[0].beid, place[1]) not in rows", "True"),),
+        caught_by=suite(TESTS + "test_the_past_is_asked_only_about_those_that_started_and_are_gone"),
+    ),
+)

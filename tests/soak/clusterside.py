@@ -23,7 +23,7 @@ from tests.soak.ground import Ground, Start
 
 STRANGERS = 20
 SAVED_S = 8.0  # a controller writes down what it has every five seconds
-ATTACK_SHARE = 0.8  # of the lives of a daemon
+ATTACK_SHARE = 0.95  # of the lives of a daemon
 DRAIN_SHARE = 0.2
 AWAY_S = (0.2, 4.0)
 STOPPED_S = (1.0, 6.0)  # longer than the cluster's patience, some of them

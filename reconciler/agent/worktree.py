@@ -78,6 +78,7 @@ def _verified(plan: Plan, git: Git) -> Tuple[bytes, List[str]]:
     if not git.has(plan.commit):
         raise Refusal("CommitMissing", "%s is not in %s" % (plan.commit, plan.git_dir))
     git.ask("read-tree", plan.commit)
+    git.ask("update-index", "-q", "--refresh")  # a new index knows no file, and would call each of them changed
     try:
         content = seal.take(plan.path, git.names("ls-files", "-z", "--cached"))
     except OSError as error:

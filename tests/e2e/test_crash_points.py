@@ -31,7 +31,8 @@ FURTHER = (  # the same points, at a later passing in one process
     "store.status.committed#5",
 )
 POINTS = [*killable(), *FURTHER]
-PATIENT = ("seal.renamed", "seal.written", "worktree.made", "worktree.renamed")  # code is tried again after half a minute: those begin first
+# Code is tried again after half a minute: those begin first.
+PATIENT = ("seal.renamed", "seal.written", "worktree.made", "worktree.renamed")
 
 Ends: TypeAlias = dict[str, Future[list[str]]]
 

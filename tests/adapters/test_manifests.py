@@ -140,9 +140,7 @@ def test_a_value_that_may_not_be_meant_is_pointed_at():
 
 
 def test_fields_without_effect_are_no_silent_promise():
-    loaded = load_text(
-        "{command: [x], results: {collect: [a]}, schedulerOptions: {pbs: {queue: gpu}}, samples: 3}"
-    )
+    loaded = load_text("{command: [x], results: {collect: [a]}, schedulerOptions: {pbs: {queue: gpu}}, samples: 3}")
 
     assert ["[NoEffect]"] * 3 == [warning.split()[-1][-10:] for warning in loaded.warnings]
 

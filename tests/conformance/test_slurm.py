@@ -246,7 +246,8 @@ async def test_a_node_that_fails_is_accounted_only_when_it_is_heard_again(lab: S
     visit, (spec,) = await slurm.open(), _long(slurm, 1)
     await visit.start(spec)
     await slurm.until_logged(1)
-    lab.run("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+    (node,) = lab.run("squeue", "-h", "-t", "R", "-o", "%N").split()
+    lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
         found = await _until(visit, spec.eid, lambda found: found.listing is Listing.CLEAN and found.job is None)
     finally:

@@ -200,7 +200,7 @@ class SlurmLab:
     def _spawn(self, name: str, argv: list[str]) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
             self._children[name] = subprocess.Popen(
-                argv,
+                ["setpriv", "--pdeathsig", "KILL", *argv],  # whoever started it may be killed
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -55,7 +55,7 @@ def tests(*arguments: str) -> list[str]:
 
 
 SHORT = (
-    Stage(name="simulator", command=module("tests.sim", "--seeds", "0:160", "--jobs", "2"), timeout_s=1500),
+    Stage(name="simulator", command=module("tests.sim", "--seeds", "0:180", "--jobs", "2"), timeout_s=1500),
     Stage(name="mutants", command=module("tests.mutants", "--share", "4", "--jobs", "2"), timeout_s=1500),
 )
 LONG = (

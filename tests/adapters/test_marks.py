@@ -10,8 +10,10 @@ import pytest
 from acceptance_lab import AcceptanceLab
 from rebuild_lab import HERE, RebuildLab, Site
 from some_stock import only_self
+from virtual_clock import VirtualClock
 
 from reconciler import marks
+from reconciler.barred import Barred
 from reconciler.controller.controller import Controller
 from reconciler.controller.keys import DISPATCH, REPOSITORY, Key
 from reconciler.controller.placement import place
@@ -152,7 +154,7 @@ def ready(name: SourceName, *, up: bool = True) -> SimpleNamespace:
     state = SimpleNamespace(hello=SimpleNamespace(identity=HERE) if up else None)
     return SimpleNamespace(
         name=name,
-        source=SimpleNamespace(config=config, state=state),
+        source=SimpleNamespace(config=config, state=state, barred=Barred(name, VirtualClock())),
         problem=None,
         ready=up,
         prefetch=lambda: 0,

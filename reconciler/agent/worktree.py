@@ -150,13 +150,16 @@ def _make(plan: Plan) -> str:
 
 
 def _names(plan: Plan, git: Git) -> List[str]:
-    """The files of the commit. Raises Refusal when it has submodules: their content is nowhere."""
+    """The files of the commit. Raises Refusal when it has submodules: their content is nowhere.
+
+    Another repository that was added by mistake, and that no .gitmodules names, is an empty folder in every clone.
+    """
     names: List[str] = []
     submodules: List[str] = []
     for line in git.names("ls-files", "-z", "--stage"):
         mode, _, name = line.partition("\t")
         (submodules if mode.startswith("160000") else names).append(name)
-    if submodules:
+    if submodules and ".gitmodules" in names:
         what = "%s has submodules (%s), whose content is not brought" % (plan.commit[:12], _some(submodules))
         hint = "commit the files themselves, or use `sync: Verify` with a checkout that has them"
         raise Refusal("UnfitCommit", what, hint)

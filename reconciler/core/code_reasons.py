@@ -15,6 +15,10 @@ CODE: Mapping[str, Reason] = {
         "git could not tell the state of the checkout on the source.",
         "Read what git said, at the end of the message, and run `git status` there.",
     ),
+    "CommitMissing": Reason(
+        "The pinned commit is not on the source, or not in our mirror of the project.",
+        "It is brought by itself; if it stays so, see whether the commit was pushed to the project's `url`.",
+    ),
     "CommitNotHere": Reason(
         "The commit on which the edits there were made is not in the repository here.",
         "Fetch it from where that checkout has it, then pull again.",
@@ -22,10 +26,6 @@ CODE: Mapping[str, Reason] = {
     "CommitsDiffer": Reason(
         "The two ends of the project are at different commits, or one of them is in the middle of a change.",
         "Bring both to one commit with git; then only files differ, and these can be pushed and pulled.",
-    ),
-    "CommitMissing": Reason(
-        "The pinned commit is not on the source, or not in our mirror of the project.",
-        "It is brought by itself; if it stays so, see whether the commit was pushed to the project's `url`.",
     ),
     "FolderMissing": Reason(
         "The folder in which a project should lie is not there.",

@@ -212,10 +212,6 @@ REASONS: Mapping[str, Reason] = {
         "The running task is outdated, and cancelling it waits for an approval.",
         "Read `reconciler plan`; then `reconciler approve PLAN`.",
     ),
-    "Resume": Reason(
-        "The task ended with exit code 75, which asks to be resumed: it gets another attempt, at no cost.",
-        "",
-    ),
     "ResultCut": Reason(
         "A file of results is longer than `results.maxFile`: only its beginning and its end were collected.",
         "All of it lies on the source, in the attempt's folder; raise `results.maxFile`, or let the task write less.",
@@ -227,6 +223,10 @@ REASONS: Mapping[str, Reason] = {
     "ResultsUnwritable": Reason(
         "Results cannot be collected: the results tree cannot be written. They stay on their sources meanwhile.",
         "Check `results.dir`, its owner and its disk.",
+    ),
+    "Resume": Reason(
+        "The task ended with exit code 75, which asks to be resumed: it gets another attempt, at no cost.",
+        "",
     ),
     "RetryRequested": Reason("`reconciler retry` asked for another attempt, with a fresh budget.", ""),
     "Revoked": Reason(

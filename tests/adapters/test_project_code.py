@@ -167,7 +167,7 @@ async def test_what_is_linked_never_leads_out_of_the_worktree(folder: Path) -> N
 @pytest.mark.parametrize("kind", ["submodule", "lfs"])
 async def test_content_that_is_not_brought_is_not_missed_in_silence(lab: CodeLab, kind: str) -> None:
     if kind == "submodule":
-        lab.commit(train__py="print(1)\n")
+        lab.commit(train__py="print(1)\n", __gitmodules='[submodule "foo"]\n\tpath = libs/foo\n\turl = ../foo\n')
         lab.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},libs/foo")
         lab.git("commit", "--quiet", "-m", "submodule")
         commit = lab.git("rev-parse", "HEAD")
@@ -180,6 +180,17 @@ async def test_content_that_is_not_brought_is_not_missed_in_silence(lab: CodeLab
 
     assert isinstance(held, Hold)
     assert ("ProjectNotReady", True) == (held.reason, expected in held.message)
+
+
+async def test_a_repository_that_was_added_by_mistake_is_an_empty_folder_as_in_every_clone(lab: CodeLab) -> None:
+    lab.commit(train__py="print(1)\n")
+    lab.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},libs/foo")
+    lab.git("commit", "--quiet", "-m", "embedded")
+
+    brought = await lab.bring(lab.git("rev-parse", "HEAD"))
+
+    assert isinstance(brought, Brought)
+    assert [] == list((Path(brought.path) / "libs/foo").iterdir())
 
 
 # ------------------------------------------------------------------------------------------------ just before a start

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.code_reasons import CODE
 from reconciler.core.fit import Hold
+from reconciler.core.link_reasons import LINK_REASONS
 from reconciler.core.model import Commit, ConditionStatus, Phase, SourceName, SweepName
 from reconciler.core.reasons import REASONS, what_to_do
 from reconciler.core.refusals import REFUSALS
@@ -337,10 +339,13 @@ def test_each_reason_says_what_it_means_and_what_to_do(reason):
     assert what_to_do(reason) == REASONS[reason].action
 
 
-def test_no_reason_stands_in_both_tables_and_each_table_is_in_order():
-    own = [reason for reason in REASONS if reason not in REFUSALS]
+def test_no_reason_stands_in_two_tables_and_each_table_is_in_order():
+    tables = [REFUSALS, CODE, LINK_REASONS]
+    told = [*REFUSALS, *CODE, *LINK_REASONS]
+    own = list(REASONS)[len(told) :]
 
-    assert [*REFUSALS, *own] == [*sorted(REFUSALS), *sorted(own)]
+    assert told == list(REASONS)[: len(told)]
+    assert [[*sorted(table)] for table in (*tables, own)] == [[*table] for table in (*tables, own)]
 
 
 def test_nothing_is_to_be_done_about_a_word_that_is_not_known():

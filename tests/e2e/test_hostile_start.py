@@ -57,7 +57,10 @@ def test_a_wrong_branch_names_those_that_there_are(world: Any) -> None:
             "slots: 4",
             "slots: four",
             'reconciler.yaml:2:46: must be a whole number, not the text "four" [InvalidType]',
-            "hint: How many tasks run at once. Default: one for each CPU.",
+            (
+                "hint: Of plain processes: how many tasks run at once. "
+                "Default: one for each CPU of this machine; 1 on another."
+            ),
         ),
         (
             f'"{ADDRESS}"}}',

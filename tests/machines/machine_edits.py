@@ -325,8 +325,7 @@ class Pair:
         return sweep.startable(float("inf")) if runs else set()
 
     def _check_fresh(self) -> None:
-        fresh = World(Path(self.folder.name) / "fresh", slots=1, prune_max_tasks=1)
-        fresh.git = fresh.controller._acceptance._repository = self.world.git
+        fresh = World(Path(self.folder.name) / "fresh", slots=1, prune_max_tasks=1, git=self.world.git)
         job = fresh.look()
         while not job.done:
             job.step()

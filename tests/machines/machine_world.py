@@ -39,12 +39,13 @@ class Hand:
 
     def __init__(self, source: Source, store: Store, catalog: Catalog, clock: StepClock) -> None:
         self.source, self._store, self._catalog, self._clock = source, store, catalog, clock
-        self._projects = Projects(source, only_self(FakeGit.git_dir), clock)
+        self.projects = Projects(source, only_self(FakeGit.git_dir), clock)
         self._asked: dict[Eid, float] = {}
         self.ready = False
         self.problem: Problem | None = None
         self.untried = False
         self.beginning = False
+        self.collector = None
 
     @property
     def name(self) -> SourceName:
@@ -54,7 +55,7 @@ class Hand:
         return 0
 
     def code_problem(self, code: Code | None) -> Hold | None:
-        return None if code is None else self._projects.problem(code)
+        return None if code is None else self.projects.problem(code)
 
     def prefetch(self) -> int:
         return 0
@@ -71,13 +72,13 @@ class Hand:
 
     async def act(self) -> None:
         """Bring code, start what is intended, end what is to be cancelled."""
-        await self._projects.bring(apply.codes(self.source, self._store, self._catalog))
+        await self.projects.bring(apply.codes(self.source, self._store, self._catalog))
         for once in (self._submit, self._cancel):
             while (done := await once()).sent:
                 await self._look_at(done.look_at)
 
     async def _submit(self) -> apply.Applied:
-        return await apply.submit(self.source, self._store, self._catalog, self._projects, self._clock)
+        return await apply.submit(self.source, self._store, self._catalog, self.projects, self._clock)
 
     async def _cancel(self) -> apply.Applied:
         return await apply.cancel(self.source, self._store, self._catalog, self._clock, self._asked)
@@ -99,8 +100,9 @@ class Hand:
 class World:
     """One state directory, and whoever serves it at the moment."""
 
-    def __init__(self, folder: Path, *, slots: int, prune_max_tasks: int) -> None:
-        self.git, self.agent, self.clock = FakeGit(), FakeAgent(), StepClock()
+    def __init__(self, folder: Path, *, slots: int, prune_max_tasks: int, git: FakeGit | None = None) -> None:
+        """git: what another world pushed to as well."""
+        self.git, self.agent, self.clock = git or FakeGit(), FakeAgent(), StepClock()
         self.folder = folder
         source = SourceConfig(name=LAPTOP, root="/r", slots=slots)
         self.config = Config(

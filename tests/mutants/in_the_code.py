@@ -41,7 +41,7 @@ MUTANTS = (
     Mutant(
         name="content-is-missed-in-silence",
         guard="a commit whose submodules would be missing is refused",
-        edits=(Edit(f"{AGENT}/worktree.py", "    if submodules:\n", "    if submodules and not names:\n"),),
+        edits=(Edit(f"{AGENT}/worktree.py", "    if submodules and ", "    if not submodules and "),),
         caught_by=suite(TESTS + "test_content_that_is_not_brought_is_not_missed_in_silence"),
     ),
     Mutant(

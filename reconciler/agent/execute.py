@@ -79,7 +79,7 @@ class _Job(shim.Shim):
         record = super()._execute(started_at)
         if record["ended_by"] == "itself" and record["exit_code"] != 0 and record["launch_error"] is None:
             patience_s = CODE_S if record["signal"] is None else SIGNAL_S
-            if signal.sigtimedwait([signal.SIGTERM], patience_s) is not None:
+            if self.told or signal.sigtimedwait([signal.SIGTERM], patience_s) is not None:
                 record["ended_by"] = "cancel"
         walltime_s, lasted_s = self.spec.walltime_s, time.time() - started_at
         over = walltime_s is not None and lasted_s >= walltime_s - min(EARLY_S, EARLY_PART * walltime_s)

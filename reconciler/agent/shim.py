@@ -103,6 +103,7 @@ class Shim:
         self.record_path = "%s/.exit.%s" % (self.directory, self.nonce)
         locks = root.locks or self.directory
         self.lock_path = "%s/%s.%s" % (locks, "lock" if root.locks is None else spec.eid, self.nonce)
+        self.told = False  # TERM came when the task had just ended
         self.record_fd = -1
         self.lock_fd = -1
         self.lock = LockId(self.lock_path, 0, 0)
@@ -222,6 +223,7 @@ class Shim:
             crashpoint("task.launched")
             end = supervise.supervise(task, self.spec.walltime_s, self.spec.grace_s)
             crashpoint("task.ended")
+            self.told = end.told
             record.update(ended_by=end.by, exit_code=end.code, signal=end.signal)
             record.update(cpu_s=end.cpu_s, max_rss_mib=end.max_rss_mib)
         record["ended_at"] = time.time()

@@ -26,6 +26,7 @@ class End(NamedTuple):
     signal: Optional[int]
     cpu_s: float
     max_rss_mib: float
+    told: bool  # whether somebody told it to end when it just had
 
 
 class Usage:
@@ -47,23 +48,23 @@ class Usage:
 def supervise(task: int, walltime_s: Optional[int], grace_s: float) -> End:
     """Wait for the end of the task, bring it about when its time is up or on TERM, and leave no process behind."""
     usage = Usage()
-    by = _until_end(task, walltime_s, grace_s, usage)
+    by, told = _until_end(task, walltime_s, grace_s, usage)
     _signal_group(task, signal.SIGKILL)
     _, status = usage.reap(task, 0)
-    _clear(usage)
+    told |= _clear(usage)
     killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed is not None else os.WEXITSTATUS(status)
-    return End(by, code, killed, round(usage.cpu_s, 6), round(usage.max_rss_kib / 1024.0, 3))
+    return End(by, code, killed, round(usage.cpu_s, 6), round(usage.max_rss_kib / 1024.0, 3), told)
 
 
-def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usage) -> str:
-    """Returns when the task is a zombie: who ended it."""
+def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usage) -> Tuple[str, bool]:
+    """Returns when the task is a zombie: who ended it, and whether TERM came when it just had."""
     by = "itself"
     deadline = None if walltime_s is None or walltime_s >= FOREVER_S else time.monotonic() + walltime_s
     while True:
         heard = _hear(deadline)
         if _is_zombie(task, usage):
-            return by
+            return by, heard == signal.SIGTERM
         if heard == signal.SIGTERM and by == "itself":
             by = "cancel"
         elif heard is None and by == "itself":
@@ -99,18 +100,21 @@ def _is_zombie(task: int, usage: Usage) -> bool:
         usage.reap(ended.si_pid)
 
 
-def _clear(usage: Usage) -> None:
-    """Kill and reap all descendants that are left. They are our children: no pid is reused before we reap it."""
+def _clear(usage: Usage) -> bool:
+    """Kill and reap all descendants that are left; whether TERM came meanwhile. No pid is reused before we reap it."""
+    told = False
     give_up = time.monotonic() + CLEARING_S
     while time.monotonic() < give_up:
         try:
             reaped, _ = usage.reap(-1)
         except ChildProcessError:
-            return
+            return told
         if not reaped:
             for pid in _children():
                 _kill(pid)
-            signal.sigtimedwait(AWAITED, PAUSE_S)
+            info = signal.sigtimedwait(AWAITED, PAUSE_S)
+            told |= info is not None and info.si_signo == signal.SIGTERM
+    return told
 
 
 def _kill(pid: int) -> None:

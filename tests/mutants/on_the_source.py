@@ -333,7 +333,7 @@ ENDS = (
     Mutant(
         name="leftovers-live-on",
         guard="no descendant outlives its task",
-        edits=(Edit(f"{AGENT}/supervise.py", "    _clear(usage)\n    killed =", "    killed ="),),
+        edits=(Edit(f"{AGENT}/supervise.py", "    told |= _clear(usage)\n    killed =", "    killed ="),),
         caught_by=suite("conformance/test_ends.py::test_no_descendant_outlives_its_task"),
     ),
     Mutant(

@@ -10,9 +10,10 @@ so that a change in between is seen by one of the two.
 
 import os
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import seal, tree
+from .git import environment
 from .shapes import Object, Refusal
 
 GIT_TIMEOUT_S = 300.0
@@ -126,7 +127,7 @@ class Git:
                 done = subprocess.run(
                     words,
                     cwd=self._folder,
-                    env=_environment(),
+                    env=environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=complaints,
@@ -143,21 +144,6 @@ class Git:
         except FileNotFoundError:
             hint = "install git, or put it on the PATH"
             raise Refusal("CheckoutUnreadable", "git is not installed on this source", hint) from None
-
-
-def _environment() -> Dict[str, str]:
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": os.devnull,
-        "XDG_CONFIG_HOME": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
 
 
 def _sealing(git: Git, folder: str) -> Optional[bytes]:

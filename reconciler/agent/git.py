@@ -42,7 +42,7 @@ class Git:
         self.git_dir = git_dir
         self._tree = tree
         self._until = time.monotonic() + timeout_s
-        self.environment = _environment(index)
+        self.environment = environment(index)
 
     def ask(self, *arguments: str, options: Optional[List[str]] = None) -> bytes:
         """What it says. Raises Refusal (WorktreeFailed, or Busy when it takes too long)."""
@@ -101,7 +101,8 @@ class Git:
             raise Refusal("Busy", "git took too long: it was ended") from None
 
 
-def _environment(index: str) -> Dict[str, str]:
+def environment(index: str = "") -> Dict[str, str]:
+    """Ours alone: nothing of the machine's or the account's configuration, and no questions."""
     ours = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.devnull,

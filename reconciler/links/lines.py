@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.errors import Garbled, LinkError, NoReply, NotSent, ReconcilerError
@@ -34,6 +35,38 @@ class Stream(Protocol):
     async def aclose(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What the agent is told first; see `Link.open`."""
+
+    instance: InstanceId
+    root: str
+    slots: int
+    gpus: tuple[int, ...]
+    ruler: Ruler
+
+    def body(self) -> Mapping[str, Json]:
+        """As it travels."""
+        ruler = self.ruler
+        body: dict[str, Json] = {"instance": self.instance, "root": self.root}
+        body |= {"slots": self.slots, "gpus": list(self.gpus)}
+        return body | {"daemon": ruler.daemon, "after": ruler.after, "earlier": list(ruler.earlier)}
+
+
+async def converse(stream: Stream, text: bytes, greeting: Greeting, *, timeout_s: float) -> LineSession:
+    """A session over the stream with the agent whose text this is. Raises as `Link.open`; the stream is closed then.
+
+    timeout_s: for the text to go, and as long again for the answer.
+    """
+    session = LineSession(stream)
+    try:
+        await session.begin(text, greeting, timeout_s)
+    except BaseException:
+        await session.aclose()
+        raise
+    return session
+
+
 class LineSession:
     """A conversation with one agent; see `Session`."""
 
@@ -48,17 +81,7 @@ class LineSession:
         self._ended: LinkError | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    async def begin(
-        self,
-        text: bytes,
-        *,
-        instance: InstanceId,
-        root: str,
-        slots: int,
-        gpus: tuple[int, ...],
-        ruler: Ruler,
-        timeout_s: float,
-    ) -> None:
+    async def begin(self, text: bytes, greeting: Greeting, timeout_s: float) -> None:
         """Send the agent's text and say hello. Raises as `Link.open`; close the session then."""
         self._reading = asyncio.ensure_future(self._read())
         try:
@@ -66,10 +89,8 @@ class LineSession:
                 await self._stream.write(text)
         except (OSError, TimeoutError):
             raise await self._not_started() from None
-        body: dict[str, Json] = {"instance": instance, "root": root, "slots": slots, "gpus": list(gpus)}
-        body |= {"daemon": ruler.daemon, "after": ruler.after, "earlier": list(ruler.earlier)}
         try:
-            reply = await self.ask(Request(op="hello", body=body, timeout_s=timeout_s))
+            reply = await self.ask(Request(op="hello", body=greeting.body(), timeout_s=timeout_s))
         except LinkError:  # nothing was asked of the source yet, so nothing can have happened
             raise await self._not_started() from None
         self._hello = hello_from_json(reply.body)

@@ -16,7 +16,7 @@ from reconciler.core.errors import NotSent
 from reconciler.core.model import InstanceId
 from reconciler.links.base import NEWCOMER, Ruler
 from reconciler.links.bundle import OPTIONS, agent_text, starter
-from reconciler.links.lines import LineSession
+from reconciler.links.lines import Greeting, LineSession, converse
 
 OPEN_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 5.0
@@ -49,21 +49,8 @@ class LocalLink:
         except OSError as error:
             message = f"cannot start the agent with {self.python}: {error.strerror}"
             raise NotSent("AgentNotStarted", message, hint="is this Python still installed?") from None
-        session = LineSession(Child(process))
-        try:
-            await session.begin(
-                agent_text(),
-                instance=instance,
-                root=root,
-                slots=slots,
-                gpus=gpus,
-                ruler=ruler,
-                timeout_s=self.open_timeout_s,
-            )
-        except BaseException:
-            await session.aclose()
-            raise
-        return session
+        greeting = Greeting(instance=instance, root=root, slots=slots, gpus=gpus, ruler=ruler)
+        return await converse(Child(process), agent_text(), greeting, timeout_s=self.open_timeout_s)
 
 
 class Child:

@@ -18,7 +18,7 @@ import asyncssh
 from reconciler.core.errors import NotSent, Refused
 from reconciler.core.model import InstanceId
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.links.lines import LineSession
+from reconciler.links.lines import Greeting, LineSession, converse
 from reconciler.links.remote import (
     NOISE_BYTES,
     PYTHON,
@@ -61,21 +61,8 @@ class SshLink:
         except BaseException:
             await connection.aclose()
             raise
-        session = LineSession(stream)
-        try:
-            await session.begin(
-                program(),
-                instance=instance,
-                root=root,
-                slots=slots,
-                gpus=gpus,
-                ruler=ruler,
-                timeout_s=self.open_timeout_s,
-            )
-        except BaseException:
-            await session.aclose()
-            raise
-        return session
+        greeting = Greeting(instance=instance, root=root, slots=slots, gpus=gpus, ruler=ruler)
+        return await converse(stream, program(), greeting, timeout_s=self.open_timeout_s)
 
     async def _log_in(self, connection: Connection) -> Remote:
         """As far as the Python over there, which waits for its program."""

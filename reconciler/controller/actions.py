@@ -25,12 +25,11 @@ ASSUMED = "a person said that it is dead"  # the message of an attempt that ende
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What an action came to: a sentence, the sweeps it touched, and sweeps whose commit is to be resolved anew."""
+    """What an action came to: a sentence, and the sweeps it touched."""
 
     message: str
     sweeps: tuple[SweepName, ...] = ()
     look: bool = False  # the repository should be looked at now
-    repin: tuple[SweepName, ...] = ()
     source: SourceName | None = None  # that was switched on or off
 
 
@@ -85,9 +84,11 @@ class Actions:
         names = (
             (self._known(named),) if isinstance(named, str) else tuple(sweep.name for sweep in self._catalog.sweeps())
         )
-        repin = names if action.arguments.get("repin") is True else ()
-        what = "resolve the commits anew and " if repin else ""
-        return Done(message=f"will {what}look at the repository now", sweeps=names, look=True, repin=repin)
+        what = ""
+        if action.arguments.get("repin") is True:
+            self._store.want_repins(names)
+            what = "resolve the commits anew and "
+        return Done(message=f"will {what}look at the repository now", sweeps=names, look=True)
 
     def _switch(self, name: str, *, on: bool) -> Done:
         """Asked again it changes nothing; a source that the configuration disables stays so."""

@@ -68,7 +68,6 @@ class Controller:
         self._loops: Mapping[SourceName, SourceLoop] = {}
         self._holds: Mapping[SweepName, tuple[Hold, ...]] = {}
         self._told_sources: dict[SourceName, Mapping[str, Json]] = {}
-        self._repin: set[SweepName] = set()
         self._moved = True  # something may start that the newest dispatch pass did not know of
         self.looked = False  # the repository has been looked at, or could not be: readiness does not depend on git
         self._began = clock.elapsed()
@@ -141,9 +140,9 @@ class Controller:
                 self.publish()
 
     async def _repository_pass(self) -> None:
-        began, repin = self._clock.elapsed(), frozenset(self._repin)
+        began, repins = self._clock.elapsed(), self._store.repins()
         try:
-            done = await self._acceptance.run(repin)
+            done = await self._acceptance.run(repins)
         except RepositoryError as error:
             self._error = error
             self._telemetry.fetched(FetchResult.ERROR, self._clock.elapsed() - began)
@@ -152,7 +151,8 @@ class Controller:
             self.looked = True
         self._error = None
         self._fetched_at = self._clock.now()
-        self._repin -= repin - done.unpinned
+        if pinned := {name: asked for name, asked in repins.items() if name not in done.unpinned}:
+            self._store.repinned(pinned)
         self._telemetry.fetched(
             FetchResult.CHANGED if done.news else FetchResult.UNCHANGED, self._clock.elapsed() - began
         )
@@ -165,7 +165,6 @@ class Controller:
 
     async def _requests_pass(self) -> None:
         for done in await self._actions.run():
-            self._repin.update(done.repin)
             self._look_at(done.sweeps)
             if done.look:
                 self._queue.add(REPOSITORY)

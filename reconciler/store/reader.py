@@ -291,6 +291,10 @@ class Reader:
         """The sources on which a person wants nothing new to start."""
         return frozenset(SourceName(source) for (source,) in self._database.rows("SELECT source FROM switched_off"))
 
+    def repins(self) -> Mapping[SweepName, int]:
+        """The sweeps whose commit a person wants resolved anew, each with a number that grows when asked again."""
+        return {SweepName(sweep): id_ for id_, sweep in self._database.rows("SELECT id, sweep FROM repins")}
+
     def is_collected(self, eid: Eid) -> bool | None:
         """Whether an ended attempt's files lie here; None: nobody fetches them."""
         row = self._database.row("SELECT collected_at FROM collections WHERE eid = ?", (eid,))

@@ -16,6 +16,7 @@ Four orders make the store quick, each written by appending or in proportion to 
 the highest id. Sources of which nothing is collected have none.
 `lives`: who served this state, each since when, and how far its story had come then; '' for one that merely opened it.
 `switched_off`: sources on which a person wants nothing new to start.
+`repins`: sweeps whose commit a person wants resolved anew, until a pass has done so; who asks again gets a higher id.
 `attempts.open`: has not ended, and is tracked. Attempts and their numbers are kept for ever.
 No STRICT and no RETURNING: the SQLite 3.34 of long-lived clusters is enough.
 """
@@ -147,5 +148,9 @@ LIVES = """
 ALTER TABLE lives ADD COLUMN moment INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES)
+REPINS = """
+CREATE TABLE repins (id INTEGER PRIMARY KEY AUTOINCREMENT, sweep TEXT NOT NULL UNIQUE);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES, REPINS)
 """Forward only; a published one is never edited."""

@@ -259,6 +259,16 @@ class Store(Reader):
             else:
                 self._database.execute("INSERT OR IGNORE INTO switched_off (source, at) VALUES (?, ?)", (source, at))
 
+    def want_repins(self, names: Iterable[SweepName]) -> None:
+        """The commits of these sweeps are to be resolved anew, whatever happens before that is done."""
+        with self._database.transaction("repin"):
+            self._database.many("INSERT OR REPLACE INTO repins (sweep) VALUES (?)", [(name,) for name in names])
+
+    def repinned(self, done: Mapping[SweepName, int]) -> None:
+        """These of `repins` are done; whoever has asked again since is not forgotten."""
+        with self._database.transaction("repinned"):
+            self._database.many("DELETE FROM repins WHERE sweep = ? AND id <= ?", list(done.items()))
+
     def add_events(self, events: Sequence[Event], at: Instant) -> None:
         """Append events that belong to no other write."""
         with self._database.transaction("events"):

@@ -1,0 +1,199 @@
+"""What a task used of what was asked for on its behalf: processors, memory, time; and what that says of a whole sweep.
+
+Two things are not measured, and so are not told. Of a task on several nodes its shim sees what ran on the first one
+alone, so that nothing is said of its processors. And the memory that the system tells is that of the *largest process*
+of a task, not of all together: of one that divides its work among processes it is a lower bound. Where a scheduler's
+accounting told of the end, its numbers count, which are those of the whole task.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from reconciler.core.model import Attempt, Resources
+
+LOW, HIGH = 0.5, 0.9  # below this share something was asked for in vain; above it, the next task may need more
+ROOM = 1.25  # what a hint leaves above the most that was used
+WORTH_CPU_S, WORTH_MEMORY_MIB, WORTH_WALLTIME_S = 60.0, 512, 600  # smaller requests are not worth a hint
+LITTLE_TIME = 0.25
+OVER = 1.1  # a task of one processor may seem to use a little more
+_STEPS_MIB = (1, 16, 64, 256, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """The shares of what was asked for that one attempt used: 1.0 is all. None: not known, or not asked for.
+
+    A share of processors beyond 1 means that more were used than asked for, which only a scheduler prevents.
+    """
+
+    elapsed_s: float
+    cpu: float | None = None
+    memory: float | None = None
+    walltime: float | None = None
+
+
+def processors(resources: Resources) -> int:
+    """How many processors an attempt asks for, on all of its nodes together."""
+    return resources.cpus * resources.tasks_per_node * resources.nodes
+
+
+def efficiency(attempt: Attempt) -> Efficiency | None:
+    """What an attempt that has ended used; None when it never ran, or nothing was measured."""
+    if attempt.started_at is None or attempt.ended_at is None or attempt.cpu_s is None:
+        return None
+    asked, elapsed_s = attempt.resources, max(0.0, attempt.ended_at - attempt.started_at)
+    reserved_s = elapsed_s * processors(asked)
+    return Efficiency(
+        elapsed_s=elapsed_s,
+        cpu=attempt.cpu_s / reserved_s if reserved_s > 0 and asked.nodes == 1 else None,
+        memory=_share(attempt.max_rss_mib, asked.memory_mib),
+        walltime=_share(elapsed_s, asked.walltime_s),
+    )
+
+
+def _share(used: float | None, asked: float | None) -> float | None:
+    return None if used is None or not asked else used / asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A share over the tasks of a sweep."""
+
+    median: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A sweep's efficiency, over the newest measured attempt of each task.
+
+    tasks  how many were measured
+    cpu    of all processor time that was reserved: long tasks count more than short ones
+    """
+
+    tasks: int
+    cpu: float | None
+    cpus: Spread | None
+    memory: Spread | None
+    walltime: Spread | None
+    hints: tuple[str, ...]
+
+
+def _numbers() -> array[float]:
+    return array("d")
+
+
+@dataclass(slots=True)
+class Tally:
+    """The measured attempts of a sweep, counted up one by one: a million of them take a few bytes each."""
+
+    tasks: int = 0
+    cpu_s: float = 0.0
+    reserved_s: float = 0.0
+    cpus: array[float] = field(default_factory=_numbers)
+    memory: array[float] = field(default_factory=_numbers)
+    walltime: array[float] = field(default_factory=_numbers)
+    asked: set[Resources] = field(default_factory=set)
+    peak_mib: float = 0.0
+    longest_s: float = 0.0
+
+    def add(self, attempt: Attempt) -> None:
+        """One more, unless nothing of it was measured."""
+        found = efficiency(attempt)
+        if found is None:
+            return
+        self.tasks += 1
+        self.longest_s = max(self.longest_s, found.elapsed_s)
+        self.peak_mib = max(self.peak_mib, attempt.max_rss_mib or 0.0)
+        if len(self.asked) <= 1:  # more are only "several"
+            self.asked.add(attempt.resources)
+        if found.cpu is not None:
+            self.cpus.append(found.cpu)
+            self.cpu_s += attempt.cpu_s or 0.0
+            self.reserved_s += found.elapsed_s * processors(attempt.resources)
+        if found.memory is not None:
+            self.memory.append(found.memory)
+        if found.walltime is not None:
+            self.walltime.append(found.walltime)
+
+    def summary(self) -> Summary:
+        """All of them together, with what should be asked for instead."""
+        return Summary(
+            tasks=self.tasks,
+            cpu=self.cpu_s / self.reserved_s if self.reserved_s > 0 else None,
+            cpus=_spread(self.cpus),
+            memory=_spread(self.memory),
+            walltime=_spread(self.walltime),
+            hints=tuple(hint for hint in (_cpu_hint(self), _memory_hint(self), _walltime_hint(self)) if hint),
+        )
+
+
+def _spread(shares: array[float]) -> Spread | None:
+    return Spread(median=median(shares), largest=max(shares)) if shares else None
+
+
+def _asked(tally: Tally, read: Callable[[Resources], int | None]) -> int | None:
+    """What all of them asked for; None when they differ, or asked for nothing."""
+    found = {read(each) for each in tally.asked}
+    return found.pop() if len(found) == 1 else None
+
+
+def _cpu_hint(tally: Tally) -> str:
+    """What is computed on average is told, because that is what the processors were taken from others for."""
+    asked = _asked(tally, processors)
+    if tally.reserved_s < WORTH_CPU_S or asked is None:
+        return ""
+    used = tally.cpu_s / tally.reserved_s * asked
+    if used > OVER * asked:
+        return f"`cpus`: {asked} asked for, {used:.1f} used on average: others may wait for them"
+    if used >= LOW * asked:
+        return ""
+    if asked == 1:
+        return (
+            f"`cpus`: the task computes {used:.0%} of its time; it waits for something else (files, network) or sleeps"
+        )
+    return f"`cpus`: {asked} asked for, {used:.1f} used on average; {math.ceil(used)} would do"
+
+
+def _memory_hint(tally: Tally) -> str:
+    if not tally.memory:
+        return ""
+    asked, most = _asked(tally, lambda each: each.memory_mib), max(tally.memory)
+    request = "what was asked for" if asked is None else f"{mebibytes(asked)} asked for"
+    if most > HIGH:
+        return f"`memory`: {request}, and {most:.0%} of it used by one process: give it more"
+    if most >= LOW:
+        return ""
+    if asked is None:
+        return f"`memory`: no process used more than {most:.0%} of {request}"
+    if asked < WORTH_MEMORY_MIB:
+        return ""
+    enough = mebibytes(_rounded(tally.peak_mib * ROOM))
+    return f"`memory`: {request}, the largest process used {mebibytes(tally.peak_mib)}; {enough} would do"
+
+
+def _walltime_hint(tally: Tally) -> str:
+    if not tally.walltime:
+        return ""
+    asked, most = _asked(tally, lambda each: each.walltime_s), max(tally.walltime)
+    if most > HIGH:
+        return f"`walltime`: the longest task took {most:.0%} of it: give it more"
+    if most >= LITTLE_TIME or asked is None or asked < WORTH_WALLTIME_S:
+        return ""
+    return f"`walltime`: the longest task took {most:.0%} of it; with a shorter one schedulers start tasks sooner"
+
+
+def _rounded(mib: float) -> float:
+    """Up, to a number that somebody would write."""
+    step = next((step for step in reversed(_STEPS_MIB) if mib >= 2 * step), 1)
+    return math.ceil(mib / step) * step
+
+
+def mebibytes(mib: float) -> str:
+    """`640 MiB`, `1.2 GiB`."""
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB".replace(".0 ", " ")

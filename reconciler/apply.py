@@ -22,6 +22,7 @@ from reconciler.project import Brought, Projects
 from reconciler.source import Source
 from reconciler.store import Store
 
+MOST_CHARACTERS = 4 << 20  # of the texts in one submission: as JSON, which is ASCII, a character takes up to 12 bytes
 CANCEL_AGAIN_S = 10.0  # a cancellation without a proven end is asked for again after so long
 
 
@@ -149,9 +150,24 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
         _spec(attempt, tasks[attempt.key.task_key], sweep, found, _demand(source, attempt, sweep))
         for attempt, sweep, found in ready
     ]
-    if not source.dialect.limits.scheduled:
-        return specs
-    return [spec for spec in specs if (spec.sweep, spec.demand) == (specs[0].sweep, specs[0].demand)]
+    if source.dialect.limits.scheduled:
+        specs = [spec for spec in specs if (spec.sweep, spec.demand) == (specs[0].sweep, specs[0].demand)]
+    return in_one_line(specs)
+
+
+def in_one_line(specs: Sequence[AttemptSpec]) -> list[AttemptSpec]:
+    """As many of the first as one line to an agent bears, at least one; the others follow in the next."""
+    left = MOST_CHARACTERS
+    for count, spec in enumerate(specs):
+        left -= _characters(spec)
+        if left < 0 and count:
+            return list(specs[:count])
+    return list(specs)
+
+
+def _characters(spec: AttemptSpec) -> int:
+    texts = (*spec.argv, *spec.setup, *spec.environment.keys(), *spec.environment.values())
+    return sum(map(len, texts)) + sum(len(name) + len(str(value)) for name, value in spec.parameters.items())
 
 
 def _demand(source: Source, attempt: Attempt, sweep: Sweep) -> Demand | None:

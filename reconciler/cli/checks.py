@@ -13,15 +13,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
-from reconciler.cli.farchecks import PROGRAMS, far_findings, scheduler_findings
+from reconciler.cli.farchecks import PROGRAMS, Whose, far_findings, scheduler_findings
 from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import plural
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, StoreError
 from reconciler.core.model import InstanceId
 from reconciler.core.settings import Config, SourceConfig
 
@@ -42,11 +43,11 @@ async def look_around(app: App) -> AsyncIterator[Finding]:
             yield failure("configuration", each)
         return
     yield Finding(subject="configuration", message=config.file or "the default, for this repository on this machine")
-    for finding in (*_state(config), _daemon(app)):
+    whose, wrong = _whose(app)
+    for finding in (*_state(config), *wrong, _daemon(app)):
         yield finding
     yield await _repository(config, app)
-    instance = _instance(app)
-    for asked in [asyncio.ensure_future(_source(source, app, instance)) for source in config.sources]:
+    for asked in [asyncio.ensure_future(_source(source, app, whose)) for source in config.sources]:
         for finding in await asked:
             yield finding
 
@@ -107,23 +108,32 @@ async def _repository(config: Config, app: App) -> Finding:
     return Finding(subject="repository", message=told)
 
 
-async def _source(source: SourceConfig, app: App, instance: InstanceId | None) -> list[Finding]:
+async def _source(source: SourceConfig, app: App, whose: Whose) -> list[Finding]:
     """All sources are asked side by side."""
     subject = f"source {source.name}"
     if source.host is not None:
-        return await far_findings(source, app.clock, instance)
+        return await far_findings(source, app.clock, whose)
     here = [name for name in PROGRAMS.get(source.scheduler, ()) if shutil.which(name)]
     scheduler = scheduler_findings(subject, source.scheduler, here)
     return [_room(subject, source), _disk(subject, source), *scheduler, await _agent(subject)]
 
 
-def _instance(app: App) -> InstanceId | None:
-    """Whose the roots of sources have to be; None before the first daemon."""
+def _whose(app: App) -> tuple[Whose, Sequence[Finding]]:
+    """Whose state this is, and what keeps it from being read."""
+    from reconciler.store.whole import instance_of
+
+    wrong: list[Finding] = []
+    whose = Whose()
     try:
-        with app.reader() as reader:
-            return reader.instance()
-    except ReconcilerError:
-        return None
+        whose = Whose(instance=instance_of(app.state_dir))
+        if whose.instance is not None:
+            with app.reader():
+                pass
+    except StoreError as error:
+        waits = error.reason == "OlderState"  # the daemon mends that by itself
+        wrong.append(replace(failure("state", error), level=Level.WARN if waits else Level.FAIL))
+        whose = replace(whose, unread=not waits)
+    return whose, wrong
 
 
 def _room(subject: str, source: SourceConfig) -> Finding:

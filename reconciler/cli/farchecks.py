@@ -26,6 +26,17 @@ PROGRAMS = {"slurm": ("sbatch", "squeue", "scancel"), "pbs": ("qsub", "qstat", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whose the roots of sources have to be. Without an instance: anybody's, before the first daemon.
+
+    unread: there is a state, and whose it is cannot be read.
+    """
+
+    instance: InstanceId | None = None
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What a machine told about itself."""
 
@@ -53,8 +64,8 @@ class Machine:
         }
 
 
-async def far_findings(source: SourceConfig, clock: Clock, instance: InstanceId | None) -> list[Finding]:
-    """What is found about one source. instance: whose its root has to be, if that is known so far."""
+async def far_findings(source: SourceConfig, clock: Clock, whose: Whose) -> list[Finding]:
+    """What is found about one source."""
     subject = f"source {source.name}"
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -65,7 +76,7 @@ async def far_findings(source: SourceConfig, clock: Clock, instance: InstanceId 
         hint = "is the machine overloaded, or its disk away?"
         message = f"has not answered within {ANSWER_S:.0f} s"
         return [Finding(subject=subject, level=Level.FAIL, message=message, hint=hint)]
-    return list(_judged(subject, source, machine, instance))
+    return list(_judged(subject, source, machine, whose))
 
 
 async def _visit(source: SourceConfig, clock: Clock) -> Machine:
@@ -91,7 +102,7 @@ async def _asked(session: Session, clock: Clock) -> Machine:
     return Machine(hello=session.hello, probe=seen, survey=has, latency_s=latency_s, skew_s=skew_s)
 
 
-def _judged(subject: str, source: SourceConfig, machine: Machine, instance: InstanceId | None) -> Iterator[Finding]:
+def _judged(subject: str, source: SourceConfig, machine: Machine, whose: Whose) -> Iterator[Finding]:
     hello, probe = machine.hello, machine.probe
     yield Finding(
         subject=subject,
@@ -103,7 +114,7 @@ def _judged(subject: str, source: SourceConfig, machine: Machine, instance: Inst
         message, hint = f"{source.slots} slots, {probe.cpus} CPUs", "more slots than CPUs make each task slower"
         yield Finding(subject=subject, level=Level.WARN, message=message, hint=hint)
     yield _disk(subject, machine)
-    yield from _owner(subject, hello, instance)
+    yield from _owner(subject, hello, whose)
     yield from _clock(subject, machine.skew_s)
     yield from _gpus(subject, source, machine.survey)
     yield from _programs(subject, source, machine.survey)
@@ -117,13 +128,15 @@ def _disk(subject: str, machine: Machine) -> Finding:
     return Finding(subject=subject, message=told)
 
 
-def _owner(subject: str, hello: Hello, instance: InstanceId | None) -> Iterator[Finding]:
-    if hello.owner and hello.owner != instance:
-        whose = f"the root {hello.root} belongs to the instance {hello.owner}"
+def _owner(subject: str, hello: Hello, whose: Whose) -> Iterator[Finding]:
+    owner = f"the root {hello.root} belongs to the instance {hello.owner}"
+    if hello.owner and whose.unread:
+        message = f"{owner}; whether that is this one cannot be told: its state cannot be read"
+        yield Finding(subject=subject, level=Level.WARN, message=message, hint="see what is said of the state")
+    elif hello.owner and hello.owner != whose.instance:
         hint = "if the state was lost: `reconciler rebuild`; else give this source another `root`"
-        yield Finding(
-            subject=subject, level=Level.FAIL, message=f"{whose}, not to {instance or 'a new one'}", hint=hint
-        )
+        message = f"{owner}, not to {whose.instance or 'a new one'}"
+        yield Finding(subject=subject, level=Level.FAIL, message=message, hint=hint)
 
 
 def _clock(subject: str, skew_s: float) -> Iterator[Finding]:

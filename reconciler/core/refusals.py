@@ -233,7 +233,7 @@ REFUSALS: Mapping[str, Reason] = {
     "OddNameRefused": Reason("A file's name has characters that cannot be printed.", "Rename it."),
     "OlderState": Reason(
         "The state has the format of an older release.",
-        "Start the daemon once: it brings it up to date.",
+        "Start the daemon of this release, or restart the one that runs: it brings the state up to date.",
     ),
     "OtherPlan": Reason(
         "What waits for an approval is not what was approved.",

@@ -77,19 +77,23 @@ class Database:
     @classmethod
     def read_only(cls, directory: Path) -> Database:
         """Raises StoreError: NoState, NewerState, OlderState, UnfinishedState, CorruptState."""
+        database = cls.of_any_age(directory)
+        version = database._version()
+        if version < len(MIGRATIONS):
+            database.close()
+            hint = "start the daemon of this release, or restart the one that runs: it brings the state up to date"
+            raise StoreError("OlderState", f"{directory / FILE} has the older format {version}", hint=hint)
+        return database
+
+    @classmethod
+    def of_any_age(cls, directory: Path) -> Database:
+        """Read-only, for what every format has. Raises as `read_only`, but for OlderState."""
         file = directory / FILE
         if not file.is_file():
             raise StoreError(
                 "NoState", f"there is no state in {directory}", hint="start the daemon once, or check --config"
             )
-        database = cls._connect(file, "ro")
-        version = database._version()
-        if version < len(MIGRATIONS):
-            database.close()
-            raise StoreError(
-                "OlderState", f"{file} has the older format {version}", hint="start the daemon once: it migrates"
-            )
-        return database
+        return cls._connect(file, "ro")
 
     @classmethod
     def writable(cls, directory: Path) -> Database:

@@ -100,6 +100,24 @@ def is_begun(directory: Path) -> bool:
     return True
 
 
+def instance_of(directory: Path) -> InstanceId | None:
+    """Whose state it is, of an older one, too; None when there is none yet. Raises StoreError."""
+    file = directory / FILE
+    if not file.is_file() or file.stat().st_size == 0:
+        return None
+    try:
+        database = Database.of_any_age(directory)
+    except StoreError as error:
+        if _is_empty(error):
+            return None
+        raise
+    try:
+        made = database.rows("PRAGMA user_version")[0][0]
+        return InstanceId(str(database.rows("SELECT instance FROM meta")[0][0])) if made else None
+    finally:
+        database.close()
+
+
 def look_over(directory: Path) -> None:
     """Read every page of `<directory>/state.db`, if there is one: after an end that nobody had planned.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 from cli_lab import AT, LR, Lab
+from state_damage import make_newer, make_older
 
 from reconciler import requests
 from reconciler.cli.__main__ import execute, main
@@ -189,6 +191,32 @@ def test_check_tells_what_is_wrong_with_the_configuration(lab, ask):
     code, out, _ = ask("check")
     assert code == 1
     assert "fail configuration: " in out
+
+
+def test_check_tells_that_a_state_is_of_an_older_release(lab, ask):
+    lab.repository.commit({"sweeps.d/lr.yaml": LR})
+    shutil.rmtree(lab.state)
+    make_older(lab.state, 1, "test")
+    code, out, _ = ask("check")
+    assert 0 == code
+    assert f"warn state: {lab.state}/state.db has the older format 1 [OlderState]\n      hint: start the daemon" in out
+
+
+def test_check_fails_for_a_state_that_cannot_be_read(lab, ask):
+    lab.repository.commit({"sweeps.d/lr.yaml": LR})
+    make_newer(lab.state)
+    code, out, _ = ask("check")
+    assert 1 == code
+    assert f"fail state: {lab.state}/state.db was written by a newer release [NewerState]" in out
+
+
+@pytest.mark.parametrize("command", [["status"], ["tasks", "lr"], ["why", "lr", "x"], ["sources"], ["watch"]])
+def test_who_reads_an_older_state_is_told_what_makes_it_newer(lab, ask, command):
+    shutil.rmtree(lab.state)
+    make_older(lab.state, 1, "test")
+    code, _, err = ask(*command)
+    assert (1, True) == (code, "has the older format 1 [OlderState]" in err)
+    assert "hint: start the daemon of this release, or restart the one that runs" in err
 
 
 # ------------------------------------------------------------------------------------------------ completion

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import pytest
 from far_cli_lab import far_lab
+from state_damage import make_newer, make_older
 
 from reconciler.cli.__main__ import execute
 
@@ -92,6 +94,29 @@ def test_a_root_of_somebody_else_is_a_failure(lab, check) -> None:
     assert (1, 1) == (code, len(wrong))
     assert "belongs to the instance zzzz, not to test" in wrong[0]["message"]
     assert ["OWNER"] == [path.name for path in lab.root.iterdir()]
+
+
+def test_a_root_is_ours_though_the_state_is_of_an_older_release(lab, check) -> None:
+    shutil.rmtree(lab.state)
+    make_older(lab.state, 1, "test")
+    lab.root.mkdir()
+    (lab.root / "OWNER").write_text("test\n")
+
+    code, _, wrong = check()
+
+    assert (0, []) == (code, wrong)
+
+
+def test_nothing_is_said_against_the_owner_of_a_root_while_the_state_cannot_be_read(lab, check) -> None:
+    make_newer(lab.state)
+    lab.root.mkdir()
+    (lab.root / "OWNER").write_text("test\n")
+
+    code, told, wrong = check()
+
+    assert (1, ["state"]) == (code, [each["name"] for each in wrong])
+    (about,) = [each for each in told if "OWNER" in each["message"] or "belongs to" in each["message"]]
+    assert ("warn", True) == (about["status"], about["message"].endswith("its state cannot be read"))
 
 
 def test_gpus_that_are_configured_and_not_there_are_a_warning(lab, check) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from state_damage import make_older
 from store_lab import SWEEP, Lab
 
 from reconciler.core.errors import StoreError
@@ -14,7 +15,7 @@ from reconciler.core.model import InstanceId
 from reconciler.store import Reader, Store
 from reconciler.store.database import filesystem, is_network
 from reconciler.store.schema import MIGRATIONS
-from reconciler.store.whole import Soundness, examine, is_begun, look_over
+from reconciler.store.whole import Soundness, examine, instance_of, is_begun, look_over
 
 FULL = 2  # of PRAGMA synchronous
 HOME = """\
@@ -85,6 +86,20 @@ def test_a_reader_does_not_migrate(tmp_path):
     assert ("OlderState", True) == reason(problem)
 
 
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_whose_an_older_state_is_can_be_told_without_making_it_newer(tmp_path, version):
+    make_older(tmp_path, version, "abcd")
+    before = (tmp_path / "state.db").read_bytes()
+    assert "abcd" == instance_of(tmp_path)
+    assert before == (tmp_path / "state.db").read_bytes()
+
+
+def test_a_state_that_holds_nothing_is_nobodys(tmp_path):
+    assert instance_of(tmp_path) is None
+    (tmp_path / "state.db").touch()
+    assert instance_of(tmp_path) is None
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A state whose disk failed when it was made: SQLite has left its log of the very first step, and half of that."""
@@ -104,7 +119,7 @@ def test_a_reader_does_not_finish_a_state_that_was_being_made(begun):
 
 def test_a_state_that_was_being_made_holds_nothing_and_is_no_damage(begun):
     look_over(begun)
-    assert (False, Soundness.MISSING) == (is_begun(begun), examine(begun).soundness)
+    assert (False, Soundness.MISSING, None) == (is_begun(begun), examine(begun).soundness, instance_of(begun))
 
 
 def test_a_state_that_was_being_made_is_made(begun, create):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from reconciler.store.schema import MIGRATIONS
+
 Row: TypeAlias = Mapping[str, Any]
 PAGE = 4096
 
@@ -71,6 +73,25 @@ def swap_log(state: Path, dice: random.Random) -> None:
 
 
 DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (delete, garble, cut, zero, swap_log)
+
+
+def make_older(state: Path, version: int, instance: str) -> None:
+    """A state as the release wrote it whose format had this number (1 is the first)."""
+    state.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(state / "state.db")
+    for each in MIGRATIONS[:version]:
+        database.executescript(each)
+    database.execute("INSERT INTO meta (instance, created) VALUES (?, 1.0)", (instance,))
+    database.execute(f"PRAGMA user_version = {version}")
+    database.commit()
+    database.close()
+
+
+def make_newer(state: Path) -> None:
+    """As if a later release had written it."""
+    database = sqlite3.connect(state / "state.db")
+    database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
 
 
 def keep(state: Path) -> Path:

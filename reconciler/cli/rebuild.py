@@ -20,7 +20,7 @@ from reconciler.core.model import Json, Phase
 from reconciler.core.wire import Lock
 
 if TYPE_CHECKING:
-    from reconciler.rebuild import Reach, Rebuilt, SweepTold
+    from reconciler.rebuild import Reach, Rebuilt, SourceTold, SweepTold
     from reconciler.rebuild.past import Left
     from reconciler.rebuild.rebuild import Tell
 
@@ -95,7 +95,7 @@ def _progress() -> Iterator[Tell]:
 
 
 def _print(done: Rebuilt, *, dry_run: bool) -> None:
-    print_table(("SOURCE", "ATTEMPTS", "ROOT"), [(each.name, str(each.attempts), each.root) for each in done.sources])
+    print_table(("SOURCE", "ATTEMPTS", "JOBS", "ROOT"), map(_source_row, done.sources))
     click.echo()
     if done.sweeps:
         print_table(("SWEEP", "NOW", "ATTEMPTS", "TASKS"), map(_row, done.sweeps))
@@ -108,6 +108,10 @@ def _print(done: Rebuilt, *, dry_run: bool) -> None:
         click.echo(f"kept: {printable(str(path))}")
     if not dry_run:
         click.echo("next: reconciler run")
+
+
+def _source_row(source: SourceTold) -> Cells:
+    return source.name, str(source.attempts), str(source.jobs or ""), source.root
 
 
 def _row(sweep: SweepTold) -> Cells:
@@ -150,7 +154,13 @@ def _json(done: Rebuilt) -> Json:
         "instance": done.instance,
         "revision": done.revision,
         "sources": [
-            {"name": each.name, "root": each.root, "owner": each.owner or None, "attempts": each.attempts}
+            {
+                "name": each.name,
+                "root": each.root,
+                "owner": each.owner or None,
+                "attempts": each.attempts,
+                "jobs": each.jobs,
+            }
             for each in done.sources
         ],
         "sweeps": [_sweep_json(sweep) for sweep in done.sweeps],

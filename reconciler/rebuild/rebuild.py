@@ -139,6 +139,7 @@ class _Rebuild:
     def _told(self, store: Store, memory: Memory, past: Past) -> Rebuilt:
         attempts = Counter(key.sweep for key in past.attempts)
         there = Counter(left.source for left in past.attempts.values())
+        queued = Counter(left.source for left in past.attempts.values() if left.remains.found.job is not None)
         active: Counter[SweepName] = Counter()
         for (name, _), count in store.active_counts().items():
             active[name] += count
@@ -148,7 +149,13 @@ class _Rebuild:
             instance=self._owner,
             revision=memory.head,
             sources=tuple(
-                SourceTold(name=each.name, root=each.root, owner=self._owned[each.name], attempts=there[each.name])
+                SourceTold(
+                    name=each.name,
+                    root=each.root,
+                    owner=self._owned[each.name],
+                    attempts=there[each.name],
+                    jobs=queued[each.name],
+                )
                 for each in self._config.sources
             ),
             sweeps=tuple(_sweep_told(store, memory, name, attempts[name], active[name]) for name in names),

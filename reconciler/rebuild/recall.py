@@ -21,7 +21,7 @@ from reconciler.controller.steps import finish
 from reconciler.core import identity
 from reconciler.core.diagnosis import lost
 from reconciler.core.diff import DiffPolicy, Reason
-from reconciler.core.evidence import evidence
+from reconciler.core.evidence import Scheduled, evidence
 from reconciler.core.model import Attempt, AttemptKey, Commit, Instant, Json, Phase, Resources, SweepName, Task, TaskKey
 from reconciler.core.parameters import expand
 from reconciler.core.resolve import resolve
@@ -179,7 +179,8 @@ def recalled(left: Left, intended: Attempt, now: Instant, *, newest: bool) -> At
         attempt = replace(attempt, cancel=Reason.CANCELLED, cancel_at=found.exit.ended_at)
     if left.remains.dead and not left.scheduled:
         return lost(attempt, now, "the source was rebooted, and its claim cannot be read")
-    known = resolve(attempt, evidence(attempt, found, left.here), now)
+    queue = Scheduled(gone=frozenset(), clock=now) if left.scheduled else None  # one listing is no proof of absence
+    known = resolve(attempt, evidence(attempt, found, left.here, queue), now)
     attempt = known if isinstance(known, Attempt) else attempt
     if not newest and not attempt.phase.ended:
         return lost(attempt, now, "its end was proven before the next attempt was made")

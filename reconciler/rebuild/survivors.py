@@ -2,19 +2,22 @@
 
 First everybody is only visited, so that nothing has changed when one of them says no. Then each root is ruled, by
 winning its next epoch: nobody else can start anything there any more, and what was about to start gets a moment for it.
+
+Where a scheduler keeps the queue it is asked, too, for what may be there: of a submission whose answer nobody has read
+the files alone do not tell whether it was taken. One that does not answer says nothing, and the next daemon asks again.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.clock import Clock
 from reconciler.core.errors import ReconcilerError, Refused
 from reconciler.core.model import Eid, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
-from reconciler.core.wire import Census
+from reconciler.core.wire import Census, ClaimKind, Found, Remains
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
 from reconciler.marks import census, moment_of
@@ -101,7 +104,8 @@ async def survivors(
             assert source.state.hello is not None, "it is connected"
             past.moment = max(past.moment, moment_of(source.state.hello.mark))
             async for page in _pages(source):
-                for left in _lefts(source, page):
+                queue = await _queue(source, page) if rule else {}  # a visitor has only the files
+                for left in _lefts(source, page, queue):
                     past.add(left)
                 unread.setdefault(source.config.name, []).extend(page.unread)
                 count += len(page.remains)
@@ -110,10 +114,30 @@ async def survivors(
     return past
 
 
-def _lefts(source: Source, page: Census) -> list[Left]:
+def _lefts(source: Source, page: Census, queue: Mapping[Eid, Found]) -> list[Left]:
     assert source.state.hello is not None, "it has just answered"
     name, scheduled, here = source.config.name, source.dialect.limits.scheduled, source.state.hello.identity
-    return [Left(name, scheduled, here, remains) for remains in page.remains]
+    remains = [replace(each, found=queue.get(each.found.eid, each.found)) for each in page.remains]
+    return [Left(name, scheduled, here, each) for each in remains]
+
+
+async def _queue(source: Source, page: Census) -> Mapping[Eid, Found]:
+    """What lies there of those that may be in the queue of its scheduler, and what that says of them."""
+    limits, found = source.dialect.limits, dict[Eid, Found]()
+    eids = [each.found.eid for each in page.remains if _may_be_queued(each)] if limits.scheduled else []
+    for first in range(0, len(eids), limits.inspect_max):
+        try:
+            told = await source.ask(source.dialect.inspect(eids[first : first + limits.inspect_max]))
+        except ReconcilerError as error:
+            raise _unread(source.config.name, error) from error
+        found |= told
+    return found
+
+
+def _may_be_queued(remains: Remains) -> bool:
+    found = remains.found
+    revoked = found.claim is not None and found.claim.kind is ClaimKind.REVOKED
+    return found.staged and found.exit is None and not revoked
 
 
 async def _pages(source: Source) -> AsyncIterator[Census]:

@@ -13,12 +13,16 @@ from reconciler.store.whole import Examined
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTold:
-    """A source, whose root it has ("" for nobody's), and how many attempts of ours were found there."""
+    """A source, whose root it has ("" for nobody's), and how many attempts of ours were found there.
+
+    jobs  how many of these are in the queue of its scheduler; a rehearsal does not ask
+    """
 
     name: SourceName
     root: str
     owner: InstanceId
     attempts: int
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,4 +86,19 @@ MUTANTS = (
         edits=(Edit(SCHEDULED, "(place[0].beid, place[1]) not in rows", "True"),),
         caught_by=suite(TESTS + "test_the_past_is_asked_only_about_those_that_started_and_are_gone"),
     ),
+    Mutant(
+        name="rebuilt-by-the-lock-of-another-host",
+        guard="where a scheduler keeps the queue, the lock and the boot of the host that looks prove nothing",
+        edits=(
+            Edit(
+                "reconciler/rebuild/recall.py",
+                "Scheduled(gone=frozenset(), clock=now) if left.scheduled else None",
+                "None",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_rebuild_queue.py::"
+            "test_the_lock_and_the_boot_of_the_host_that_looks_prove_nothing_there[lost]"
+        ),
+    ),
 )

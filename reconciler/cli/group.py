@@ -41,6 +41,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "task": Entry("tasks", "Show one task, its attempts and what happened to it."),
         "why": Entry("why", "Explain why a task does not run, or how it failed."),
         "logs": Entry("logs", "Print what a task wrote."),
+        "efficiency": Entry("efficiency", "Show what tasks used of what they asked for: processors, memory, time."),
         "sources": Entry("sources", "Show the sources: machine, load, room, code, results."),
         "watch": Entry("watch", "Watch the sweeps live, until Ctrl-C."),
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.cli.output import instant_json
+from reconciler.core.efficiency import efficiency
 from reconciler.core.model import Attempt, Json, Resources, Task
 from reconciler.store import EventRow
 
@@ -44,10 +45,17 @@ def attempt_json(attempt: Attempt) -> dict[str, Json]:
         "cancelReason": attempt.cancel,
         "cpuSeconds": attempt.cpu_s,
         "maxRssMib": attempt.max_rss_mib,
+        "efficiency": efficiency_json(attempt),
         "gpus": list(attempt.gpus),
         "resources": resources_json(attempt.resources),
         "directory": attempt.directory,
     }
+
+
+def efficiency_json(attempt: Attempt) -> Json:
+    """The shares of what was asked for that an attempt used; null when nothing is known of that."""
+    found = efficiency(attempt)
+    return None if found is None else {"cpu": found.cpu, "memory": found.memory, "walltime": found.walltime}
 
 
 def resources_json(resources: Resources) -> dict[str, Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.app import App, find_sweep, find_task, pass_app
+from reconciler.cli.efficiency import used_text
 from reconciler.cli.names import complete_sweep, complete_task
 from reconciler.cli.output import (
     Cells,
@@ -74,6 +75,8 @@ def task(app: App, sweep: str, task: str, output: str) -> int:
             [_attempt_row(attempt, now) for attempt in attempts],
         )
         click.echo(f"\ndirectory:   {printable(attempts[-1].directory) or '-'}")
+        if used := used_text(attempts[-1]):
+            click.echo(f"used:        {used}")
     if events:
         click.echo()
         print_table(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.app import App, find_sweep, find_task, pass_app
+from reconciler.cli.efficiency import used_text
 from reconciler.cli.logfiles import place_here, tail
 from reconciler.cli.names import complete_sweep, complete_task
 from reconciler.cli.output import duration, instant_json, output_option, print_json, printable, values
@@ -106,6 +107,7 @@ def _lines(explanation: Explanation, now: Instant) -> list[str]:
             f"attempt {attempt.key.number} on {attempt.source}: {attempt.phase.value}, exit {exit_text(attempt)}"
             + (f", {printable(told_by)}" if told_by else "")
         )
+        lines += [f"used: {used}"] if (used := used_text(attempt)) else []
     if explanation.wait is not None:
         wait = explanation.wait
         lines.append(f"in the queue there: {printable(wait.word)}: {printable(wait.meaning)}")

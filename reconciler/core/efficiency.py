@@ -21,7 +21,7 @@ ROOM = 1.25  # what a hint leaves above the most that was used
 WORTH_CPU_S, WORTH_MEMORY_MIB, WORTH_WALLTIME_S = 60.0, 512, 600  # smaller requests are not worth a hint
 LITTLE_TIME = 0.25
 OVER = 1.1  # a task of one processor may seem to use a little more
-_STEPS_MIB = (1, 16, 64, 256, 1024)
+_STEPS_MIB = (1, 16, 64, 512, 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

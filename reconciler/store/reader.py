@@ -68,6 +68,11 @@ UNCOLLECTED = f"""
     FROM collections c CROSS JOIN attempts a ON a.eid = c.eid JOIN sweeps s ON s.id = a.sweep
     WHERE c.collected_at IS NULL AND c.source = ? AND c.id > ? ORDER BY c.id LIMIT ?
 """
+MEASURED = f"""
+    SELECT {rows.ATTEMPT_COLUMNS}, max(number) FROM attempts
+    WHERE sweep = ? AND started_at IS NOT NULL AND ended_at IS NOT NULL AND cpu_s IS NOT NULL AND task
+"""
+MEASURED_PAGE = 2_000
 DELAYED_MAX = 100_000
 CANCELLING = f"{ATTEMPT} a.open = 1 AND a.cancel <> '' AND a.source = ? AND a.cancel_at <= ? ORDER BY a.cancel_at"
 
@@ -274,6 +279,24 @@ class Reader:
         for page in pages(eids):
             sql = f"{ATTEMPT} a.eid IN ({places(page)})"
             found.update((attempt.eid, attempt) for attempt in self._attempts(sql, page))
+        return found
+
+    def measured(self, name: SweepName) -> Iterator[Attempt]:
+        """Of each task the newest attempt of which is known what it used, by task: a scan in pages, for people."""
+        sweep, after = self._of(name)[0], ""
+        while page := self._database.rows(
+            f"{MEASURED} > ? GROUP BY task ORDER BY task LIMIT {MEASURED_PAGE}", (sweep, after)
+        ):
+            yield from (rows.attempt(name, row[:-1]) for row in page)
+            after = page[-1][1]
+
+    def measured_of(self, name: SweepName, tasks: Iterable[TaskId]) -> Mapping[TaskId, Attempt]:
+        """The same of these tasks."""
+        found: dict[TaskId, Attempt] = {}
+        for page in pages(tasks):
+            sql = f"{MEASURED} IN ({places(page)}) GROUP BY task"
+            read = (rows.attempt(name, row[:-1]) for row in self._database.rows(sql, (self._of(name)[0], *page)))
+            found.update((attempt.key.task, attempt) for attempt in read)
         return found
 
     def uncollected(self, source: SourceName, *, after: int, limit: int) -> list[Uncollected]:

@@ -22,7 +22,8 @@ TASK_KEYS = [
 ]  # fmt: skip
 ATTEMPT_KEYS = [
     "attempt", "eid", "source", "phase", "reason", "message", "failureClass", "exitCode", "signal", "intendedAt",
-    "acceptedAt", "startedAt", "endedAt", "cancelReason", "cpuSeconds", "maxRssMib", "gpus", "resources", "directory",
+    "acceptedAt", "startedAt", "endedAt", "cancelReason", "cpuSeconds", "maxRssMib", "efficiency", "gpus",
+    "resources", "directory",
 ]  # fmt: skip
 
 

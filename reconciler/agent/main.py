@@ -28,10 +28,12 @@ OUTBOX_TICKS = 5
 DAY_TICKS = 86400
 FORK_PAUSE_S = 1.0
 MAX_WORKTREES = 8  # in the making at once
-MAX_READERS = 4  # side processes that read files of attempts
+MAX_READERS = 4  # side processes that only look
 READER = "reader "
 MAX_SCHEDULED = 8  # side processes that speak with a scheduler
 SCHEDULED = "scheduled "
+READING = dict.fromkeys(folders.OPERATIONS, folders.work)  # for visitors, too
+READING.update(dict.fromkeys(("outputs", "read", "survey"), files.work), inquire=scheduled.inquiry)
 MUTATIONS = code.OPERATIONS.union(scheduled.MUTATIONS, ("start", "revoke", "cancel", "ack", "forget"))
 
 
@@ -213,10 +215,8 @@ class Agent:
             return self._census(body)
         if op == "probe":
             return system.probe(self._place().path)
-        if op in ("outputs", "read", "survey"):
-            return self._read(body, files.work)
-        if op in folders.OPERATIONS:
-            return self._read(body, folders.work)
+        if isinstance(op, str) and op in READING:
+            return self._read(body, READING[op])
         desk = self._desk
         if desk is None:
             raise Refusal("BadRequest", "the first request must be hello")
@@ -319,7 +319,7 @@ class Agent:
         """For visitors, too."""
         work, number = works(self._place(), body), body.get("id")
         if self._readers >= MAX_READERS:
-            raise Refusal("Busy", "%d files are being read" % self._readers)
+            raise Refusal("Busy", "%d questions like this are being answered" % self._readers)
         self._readers += 1
         self._send_out(Errand("%s%s" % (READER, number), [number], []), work)
         return None

@@ -21,7 +21,7 @@ from .look import Sight, look, read_claim
 from .place import Place, Root, make_folder, unlink, win, write_all
 from .shapes import Claim, Json, Object, Refusal, Spec, dumps
 
-OPERATIONS = frozenset(("submit", "listing", "withdraw", "run"))
+OPERATIONS = frozenset(("submit", "listing", "withdraw"))
 MUTATIONS = frozenset(("submit", "withdraw"))
 UNKNOWN = "Interrupted"  # what a submission is that died: the daemon must look before it repeats anything
 
@@ -42,11 +42,6 @@ class Row(NamedTuple):
 def work(root: Root, program: bytes, body: Object) -> Callable[[], Object]:
     """What a side process has to do for a request. Raises Refusal."""
     op = body.get("op")
-    if op == "run":
-        commands = shapes.object_of(body.get("commands"), "commands")
-        if len(commands) > MAX_COMMANDS:
-            raise Refusal("BadRequest", "%d commands at once" % len(commands))
-        return functools.partial(_run_all, {key: command_of(value) for key, value in commands.items()})
     if op == "submit":
         return Submission(root, program, body).do
     eids, listing = shapes.eids_of(body), command_of(body.get("listing"))
@@ -57,6 +52,15 @@ def work(root: Root, program: bytes, body: Object) -> Callable[[], Object]:
         return functools.partial(look_at, root, eids, listing, pattern_of(shapes.text(body, "row")), histories)
     ends = [_end_of(value) for value in shapes.list_of(body.get("ends"), "ends")]
     return functools.partial(withdraw, root, eids, listing, ends, body.get("running") is True)
+
+
+def inquiry(place: Place, body: Object) -> Callable[[], Object]:
+    """The same for commands that only look: they need no root of ours, so that visitors may ask. Raises Refusal."""
+    del place
+    commands = shapes.object_of(body.get("commands"), "commands")
+    if len(commands) > MAX_COMMANDS:
+        raise Refusal("BadRequest", "%d commands at once" % len(commands))
+    return functools.partial(_run_all, {key: command_of(value) for key, value in commands.items()})
 
 
 def _end_of(value: Json) -> "End":

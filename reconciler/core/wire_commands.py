@@ -10,6 +10,7 @@ from reconciler.core.model import Json
 from reconciler.core.wire import Exchange, Reply, Request
 
 TIMEOUT_S = 30.0
+COMMANDS_MAX = 16
 TRAVEL_S = 30.0  # what a question may take beyond its commands
 
 
@@ -43,11 +44,14 @@ class Ran:
     cut: bool = False
 
 
-def run(commands: Mapping[str, Command]) -> Exchange[Mapping[str, Ran]]:
-    """Run all of these on the source, one after the other; what each said, by the same keys."""
+def inquire(commands: Mapping[str, Command]) -> Exchange[Mapping[str, Ran]]:
+    """Run all of these on the source, one after the other; what each said, by the same keys. At most COMMANDS_MAX.
+
+    They must only look: visitors may ask this, too, of a source that somebody else rules.
+    """
     timeout_s = TRAVEL_S + sum(command.timeout_s for command in commands.values())
     body: dict[str, Json] = {"commands": {key: command_to_json(each) for key, each in commands.items()}}
-    return Exchange(request=Request(op="run", body=body, timeout_s=timeout_s), parse=_all_ran)
+    return Exchange(request=Request(op="inquire", body=body, timeout_s=timeout_s), parse=_all_ran)
 
 
 def command_to_json(command: Command) -> Mapping[str, Json]:

@@ -20,8 +20,9 @@ from reconciler.core.errors import Busy, Fenced, Garbled, NoReply, Refused, Sour
 from reconciler.core.identity import batch_eid
 from reconciler.core.model import InstanceId
 from reconciler.core.wire import Claim, ClaimKind, Ended, Request
-from reconciler.core.wire_commands import Command, command_to_json
+from reconciler.core.wire_commands import Command, command_to_json, inquire
 from reconciler.core.wire_json import found_from_json
+from reconciler.links.local import LocalLink
 
 
 @pytest.fixture
@@ -336,7 +337,7 @@ async def test_what_is_said_without_end_is_cut(cluster: ToyCluster) -> None:
     session = await cluster.open()
     loud = command_to_json(Command(argv=("/bin/sh", "-c", "yes | head -c 20000000")))
 
-    ran = (await session.ask(Request(op="run", body={"commands": {"loud": loud}}))).body["ran"]["loud"]
+    ran = (await session.ask(Request(op="inquire", body={"commands": {"loud": loud}}))).body["ran"]["loud"]
 
     assert (0, True, 8 << 20) == (ran["rc"], ran["cut"], len(ran["out"]))
 
@@ -345,9 +346,40 @@ async def test_what_a_command_sees_of_the_environment_is_chosen(cluster: ToyClus
     session = await cluster.open()
     env = Command(argv=("/usr/bin/env",), env={"LC_ALL": "C"}, drop=("(?!PATH)",))
 
-    ran = (await session.ask(Request(op="run", body={"commands": {"env": command_to_json(env)}}))).body["ran"]["env"]
+    ran = (await session.ask(Request(op="inquire", body={"commands": {"env": command_to_json(env)}}))).body["ran"][
+        "env"
+    ]
 
     assert {"PATH", "LC_ALL"} == {line.partition("=")[0] for line in ran["out"].split("\n") if line}
+
+
+async def test_a_visitor_may_have_commands_run_that_look_and_nothing_is_made_on_the_source(cluster: ToyCluster) -> None:
+    session = await LocalLink().open(instance=InstanceId(""), root=str(cluster.root), slots=0, gpus=())
+    cluster.sessions.append(session)
+    question = inquire({"a": Command(argv=("/bin/echo", "yes")), "b": Command(argv=("/no/such/program",))})
+
+    ran = question.parse(await session.ask(question.request))
+
+    assert ("yes\n", None) == (ran["a"].out, ran["b"].rc)
+    assert not cluster.root.exists()
+
+
+async def test_a_visitor_can_neither_submit_nor_take_back(cluster: ToyCluster) -> None:
+    session, specs = await cluster.open(), cluster.specs(1)
+    visitor = await LocalLink().open(instance=InstanceId(""), root=str(cluster.root), slots=0, gpus=())
+    cluster.sessions.append(visitor)
+
+    with pytest.raises(SourceError):
+        await visitor.ask(cluster.submission(session, specs))
+
+    assert [] == list(cluster.queue.iterdir())
+
+
+async def test_nobody_asks_for_more_commands_at_once_than_there_may_be(cluster: ToyCluster) -> None:
+    session = await cluster.open()
+
+    with pytest.raises(SourceError, match="17 commands"):
+        await session.ask(inquire({str(each): Command(argv=("/bin/true",)) for each in range(17)}).request)
 
 
 async def test_an_agent_that_is_killed_lets_its_submission_go_on(cluster: ToyCluster) -> None:

@@ -38,7 +38,7 @@ def efficiency(app: App, sweep: str, limit: int, output: str) -> int:
         measured = reader.measured_of(row.name, [task.key.task for task in found[:limit]])
     summary, more = tally.summary(), len(found) > limit
     if output == "json":
-        told = [_json(attempt) for task in found[:limit] if (attempt := measured.get(task.key.task)) is not None]
+        told = [_json(each) for task in found[:limit] if (each := measured.get(task.key.task)) is not None]
         print_json({"sweep": row.name, "summary": _summary_json(summary), "more": more, "tasks": told})
         return 0
     if limit:

@@ -120,6 +120,7 @@ def sweep_snapshot(reader: Reader, sweep: Sweep) -> SweepSnapshot:
         desired=sum(counts.values()),
         tasks=tasks,
         finished=reader.endings(sweep.name),
+        usage=reader.usage(sweep.name),
         created_at=sweep.row.created_at,
     )
 

@@ -61,6 +61,49 @@ def _share(used: float | None, asked: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What some attempts used together; `largest` and the two shares are the most that one of them did.
+
+    elapsed_s                       of all measured ones
+    cpu_s, reserved_cpu_s           of those whose processors are known
+    largest_mib, memory, walltime   0 while nothing was measured, or nothing asked for
+    """
+
+    elapsed_s: float = 0.0
+    cpu_s: float = 0.0
+    reserved_cpu_s: float = 0.0
+    largest_mib: float = 0.0
+    memory: float = 0.0
+    walltime: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            elapsed_s=self.elapsed_s + other.elapsed_s,
+            cpu_s=self.cpu_s + other.cpu_s,
+            reserved_cpu_s=self.reserved_cpu_s + other.reserved_cpu_s,
+            largest_mib=max(self.largest_mib, other.largest_mib),
+            memory=max(self.memory, other.memory),
+            walltime=max(self.walltime, other.walltime),
+        )
+
+
+def usage(attempt: Attempt) -> Usage | None:
+    """What one attempt used, to be added up; None when nothing of it was measured."""
+    found = efficiency(attempt)
+    if found is None:
+        return None
+    told = found.cpu is not None
+    return Usage(
+        elapsed_s=found.elapsed_s,
+        cpu_s=attempt.cpu_s or 0.0 if told else 0.0,
+        reserved_cpu_s=found.elapsed_s * processors(attempt.resources) if told else 0.0,
+        largest_mib=attempt.max_rss_mib or 0.0,
+        memory=found.memory or 0.0,
+        walltime=found.walltime or 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
     """A share over the tasks of a sweep."""
 
@@ -93,39 +136,31 @@ class Tally:
     """The measured attempts of a sweep, counted up one by one: a million of them take a few bytes each."""
 
     tasks: int = 0
-    cpu_s: float = 0.0
-    reserved_s: float = 0.0
+    used: Usage = Usage()
     cpus: array[float] = field(default_factory=_numbers)
     memory: array[float] = field(default_factory=_numbers)
     walltime: array[float] = field(default_factory=_numbers)
     asked: set[Resources] = field(default_factory=set)
-    peak_mib: float = 0.0
-    longest_s: float = 0.0
 
     def add(self, attempt: Attempt) -> None:
         """One more, unless nothing of it was measured."""
-        found = efficiency(attempt)
-        if found is None:
+        found, used = efficiency(attempt), usage(attempt)
+        if found is None or used is None:
             return
         self.tasks += 1
-        self.longest_s = max(self.longest_s, found.elapsed_s)
-        self.peak_mib = max(self.peak_mib, attempt.max_rss_mib or 0.0)
+        self.used += used
         if len(self.asked) <= 1:  # more are only "several"
             self.asked.add(attempt.resources)
-        if found.cpu is not None:
-            self.cpus.append(found.cpu)
-            self.cpu_s += attempt.cpu_s or 0.0
-            self.reserved_s += found.elapsed_s * processors(attempt.resources)
-        if found.memory is not None:
-            self.memory.append(found.memory)
-        if found.walltime is not None:
-            self.walltime.append(found.walltime)
+        shares = ((self.cpus, found.cpu), (self.memory, found.memory), (self.walltime, found.walltime))
+        for numbers, share in shares:
+            if share is not None:
+                numbers.append(share)
 
     def summary(self) -> Summary:
         """All of them together, with what should be asked for instead."""
         return Summary(
             tasks=self.tasks,
-            cpu=self.cpu_s / self.reserved_s if self.reserved_s > 0 else None,
+            cpu=self.used.cpu_s / self.used.reserved_cpu_s if self.used.reserved_cpu_s > 0 else None,
             cpus=_spread(self.cpus),
             memory=_spread(self.memory),
             walltime=_spread(self.walltime),
@@ -145,10 +180,10 @@ def _asked(tally: Tally, read: Callable[[Resources], int | None]) -> int | None:
 
 def _cpu_hint(tally: Tally) -> str:
     """What is computed on average is told, because that is what the processors were taken from others for."""
-    asked = _asked(tally, processors)
-    if tally.reserved_s < WORTH_CPU_S or asked is None:
+    asked, reserved_s = _asked(tally, processors), tally.used.reserved_cpu_s
+    if reserved_s < WORTH_CPU_S or asked is None:
         return ""
-    used = tally.cpu_s / tally.reserved_s * asked
+    used = tally.used.cpu_s / reserved_s * asked
     if used > OVER * asked:
         return f"`cpus`: {asked} asked for, {used:.1f} used on average: others may wait for them"
     if used >= LOW * asked:
@@ -173,8 +208,8 @@ def _memory_hint(tally: Tally) -> str:
         return f"`memory`: no process used more than {most:.0%} of {request}"
     if asked < WORTH_MEMORY_MIB:
         return ""
-    enough = mebibytes(_rounded(tally.peak_mib * ROOM))
-    return f"`memory`: {request}, the largest process used {mebibytes(tally.peak_mib)}; {enough} would do"
+    enough = mebibytes(_rounded(tally.used.largest_mib * ROOM))
+    return f"`memory`: {request}, the largest process used {mebibytes(tally.used.largest_mib)}; {enough} would do"
 
 
 def _walltime_hint(tally: Tally) -> str:

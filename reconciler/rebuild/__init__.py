@@ -12,7 +12,7 @@ with their digest, claim, times, end and exit code; what runs is watched again. 
 What only the lost state had known does not come back, and this is what follows from that:
 
     events                   the story begins anew; what attempts were and when is told by the attempts
-    generations              their numbers begin at 1, as does `endings`, which counts what was found
+    generations              their numbers begin at 1, as does `endings` (and `usage`), which counts what was found
     waiting removals         approvals and their plans: whatever would end something that runs is frozen until
                              `reconciler approve`, since it may have been waiting for just that
     cancellations            one that was under way is forgotten: the task runs on, and is cancelled again for as long

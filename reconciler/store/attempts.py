@@ -11,6 +11,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from reconciler.core.diff import Standing, Verb, decide
+from reconciler.core.efficiency import Usage, usage
 from reconciler.core.errors import StoreError
 from reconciler.core.model import (
     Attempt,
@@ -46,6 +47,13 @@ _ENDED = (
     "INSERT INTO endings (sweep, source, phase, n) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (sweep, source, phase) DO UPDATE SET n = n + excluded.n"
 )
+_USED = (
+    f"INSERT INTO usage (sweep, source, {rows.USAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (sweep, source) DO UPDATE SET elapsed_s = elapsed_s + excluded.elapsed_s,"
+    " cpu_s = cpu_s + excluded.cpu_s, reserved_cpu_s = reserved_cpu_s + excluded.reserved_cpu_s,"
+    " largest_mib = max(largest_mib, excluded.largest_mib), memory = max(memory, excluded.memory),"
+    " walltime = max(walltime, excluded.walltime)"
+)
 _QUEUED = """
     SELECT s.name, a.task, a.number FROM attempts a JOIN sweeps s ON s.id = a.sweep
     WHERE a.open = 1 AND a.phase = 'queued'
@@ -77,6 +85,7 @@ class Batch:
         self._updated: list[tuple[Cell, ...]] = []
         self._to_collect: list[tuple[Cell, ...]] = []
         self._endings: Counter[tuple[int, SourceName, Phase]] = Counter()
+        self._used: dict[tuple[int, SourceName], Usage] = {}
         self._events: list[tuple[Instant, Event]] = []
         self._read(attempts)
 
@@ -125,9 +134,7 @@ class Batch:
         self._save(key, row, self._judged(sweep, after))
         if stored is None or stored.phase is not attempt.phase:
             if attempt.phase.ended:
-                self._endings[sweep.id, attempt.source, attempt.phase] += 1
-                if attempt.source in self._collecting:
-                    self._to_collect.append((attempt.eid, attempt.source))
+                self._count(sweep, attempt, stored)
             reason = attempt.reason or attempt.phase.value.capitalize()
             self._note(attempt, reason, attempt.message or attempt.phase.value, at)
 
@@ -179,6 +186,7 @@ class Batch:
         self._database.many(_INSERT, self._inserted)
         self._database.many(_UPDATE, self._updated)
         self._database.many(_ENDED, [(*key, n) for key, n in self._endings.items()])
+        self._database.many(_USED, [(*key, *rows.usage_cells(used)) for key, used in self._used.items()])
         self._database.many("INSERT OR REPLACE INTO collections (eid, source) VALUES (?, ?)", self._to_collect)
         self._ledger.flush()
         for at in sorted({at for at, _ in self._events}):
@@ -261,6 +269,16 @@ class Batch:
                 "UnknownTask", f"there is no task {key.sweep}/{key.task}", hint="this is a defect: please report it"
             )
         return row
+
+    def _count(self, sweep: Sweep, attempt: Attempt, stored: Attempt | None) -> None:
+        """An attempt has ended. What it used counts once, also if it is found to have ended otherwise later."""
+        self._endings[sweep.id, attempt.source, attempt.phase] += 1
+        if attempt.source in self._collecting:
+            self._to_collect.append((attempt.eid, attempt.source))
+        used = usage(attempt)
+        if used is not None and (stored is None or usage(stored) is None):
+            key = (sweep.id, attempt.source)
+            self._used[key] = self._used.get(key, Usage()) + used
 
     def _note(self, attempt: Attempt, reason: str, message: str, at: Instant) -> None:
         sweep, task, number = attempt.key

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from reconciler.core.diff import Change, DiffPolicy
+from reconciler.core.efficiency import Usage
 from reconciler.core.model import (
     Attempt,
     Eid,
@@ -179,6 +180,12 @@ class Reader:
         return {
             (SourceName(source), Phase(phase)): n for source, phase, n in self._database.rows(sql, (self._of(name)[0],))
         }
+
+    def usage(self, name: SweepName) -> Mapping[SourceName, Usage]:
+        """What the ended attempts of a sweep have used, by source, since the store exists."""
+        sql = f"SELECT source, {rows.USAGE_COLUMNS} FROM usage WHERE sweep = ?"
+        found = self._database.rows(sql, (self._of(name)[0],))
+        return {SourceName(source): rows.usage(tuple(used)) for source, *used in found}
 
     def active_counts(self) -> Mapping[tuple[SweepName, SourceName], int]:
         """Active tasks per sweep and source, also those no longer desired (they take a slot); only non-zero ones."""

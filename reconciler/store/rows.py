@@ -13,6 +13,7 @@ from functools import lru_cache, wraps
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from reconciler.core.diff import DiffPolicy, Known, Reason, Standing, Verb
+from reconciler.core.efficiency import Usage
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
@@ -212,6 +213,28 @@ def attempt(name: SweepName, row: Row) -> Attempt:
         cancel=cancel,
         cancel_at=cancel_at,
         directory=directory,
+    )
+
+
+USAGE_COLUMNS = "elapsed_s,cpu_s,reserved_cpu_s,largest_mib,memory,walltime"
+
+
+def usage_cells(used: Usage) -> tuple[Cell, ...]:
+    """To USAGE_COLUMNS."""
+    return (used.elapsed_s, used.cpu_s, used.reserved_cpu_s, used.largest_mib, used.memory, used.walltime)
+
+
+@_sound
+def usage(row: Row) -> Usage:
+    """From USAGE_COLUMNS."""
+    elapsed_s, cpu_s, reserved_cpu_s, largest_mib, memory, walltime = row
+    return Usage(
+        elapsed_s=elapsed_s,
+        cpu_s=cpu_s,
+        reserved_cpu_s=reserved_cpu_s,
+        largest_mib=largest_mib,
+        memory=memory,
+        walltime=walltime,
     )
 
 

@@ -10,7 +10,7 @@ Four orders make the store quick, each written by appending or in proportion to 
 `tasks.added` is the generation that brought the row: one beyond `sweeps.generation` is invisible until that flips.
 `changes` is a redo log: tasks whose standing must be decided again once the generation being prepared is in force;
 `moves` is the like for tasks of which only the ordinal changes.
-`endings` counts the ends of attempts, and only ever grows.
+`endings` counts the ends of attempts, and `usage` adds up what they used; both only ever grow.
 `names`: attempts that a later state than this one had made, and where: this one had been put back from a copy.
 `collections`: ended attempts whose files are to lie here, too, with the instant from which they do; the newest end has
 the highest id. Sources of which nothing is collected have none.
@@ -152,5 +152,14 @@ REPINS = """
 CREATE TABLE repins (id INTEGER PRIMARY KEY AUTOINCREMENT, sweep TEXT NOT NULL UNIQUE);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES, REPINS)
+USAGE = """
+CREATE TABLE usage (
+    sweep INTEGER NOT NULL, source TEXT NOT NULL,
+    elapsed_s REAL NOT NULL, cpu_s REAL NOT NULL, reserved_cpu_s REAL NOT NULL,
+    largest_mib REAL NOT NULL, memory REAL NOT NULL, walltime REAL NOT NULL,
+    PRIMARY KEY (sweep, source)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES, REPINS, USAGE)
 """Forward only; a published one is never edited."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from reconciler.core.efficiency import Usage
 from reconciler.core.model import Instant, Phase, SourceName
 from reconciler.telemetry.links import of_links
 from reconciler.telemetry.projects import of_projects
 from reconciler.telemetry.queues import of_queues
 from reconciler.telemetry.snapshot import Snapshot, SourceSnapshot, SweepSnapshot
+from reconciler.telemetry.usage import of_usage
 
 SWEEPS_MAX = 200
 OTHER = "_other"
@@ -28,19 +30,21 @@ class _Row:
     desired: int
     tasks: Mapping[tuple[SourceName, Phase], int]
     finished: Mapping[tuple[SourceName, Phase], int]
+    usage: Mapping[SourceName, Usage]
 
 
 def families(snapshot: Snapshot) -> Iterator[Metric]:
     """All metrics that tell about state, in the order of the page."""
     shown = sorted(snapshot.sweeps, key=_importance, reverse=True)[:SWEEPS_MAX]
     folded = sorted(snapshot.sweeps, key=_importance, reverse=True)[SWEEPS_MAX:]
-    rows = [_Row(sweep.name, sweep.desired, sweep.tasks, sweep.finished) for sweep in shown]
+    rows = [_Row(sweep.name, sweep.desired, sweep.tasks, sweep.finished, sweep.usage) for sweep in shown]
     if folded:
         rows.append(_other(folded))
     yield _gauge("metrics_sweeps_limited", 'Sweeps folded into the sweep "_other": there are too many.', len(folded))
     yield from _of_process(snapshot)
     yield from _of_sweeps(shown)
     yield from _of_tasks(rows)
+    yield from of_usage([(row.sweep, row.usage) for row in rows])
     yield from _of_sources(snapshot.sources)
     yield from of_projects(snapshot.projects)
 
@@ -55,11 +59,14 @@ def _other(sweeps: Iterable[SweepSnapshot]) -> _Row:
     desired = 0
     tasks: Counter[tuple[SourceName, Phase]] = Counter()
     finished: Counter[tuple[SourceName, Phase]] = Counter()
+    usage: dict[SourceName, Usage] = {}
     for sweep in sweeps:
         desired += sweep.desired
         tasks.update(sweep.tasks)
         finished.update(sweep.finished)
-    return _Row(OTHER, desired, tasks, finished)
+        for source, used in sweep.usage.items():
+            usage[source] = usage.get(source, Usage()) + used
+    return _Row(OTHER, desired, tasks, finished, usage)
 
 
 def _of_process(snapshot: Snapshot) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.efficiency import Usage
 from reconciler.core.model import Instant, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.spec import SweepState
 from reconciler.core.waiting import QueueView
@@ -19,6 +20,7 @@ class SweepSnapshot:
 
     tasks      (source, phase) → tasks; waiting tasks have no source: use "" for it
     finished   (source, phase) → attempts that ended so since the store exists; only ever grows
+    usage      what ended attempts used, by source, since then
     """
 
     name: SweepName
@@ -27,6 +29,7 @@ class SweepSnapshot:
     desired: int
     tasks: Mapping[tuple[SourceName, Phase], int] = field(default_factory=dict)
     finished: Mapping[tuple[SourceName, Phase], int] = field(default_factory=dict)
+    usage: Mapping[SourceName, Usage] = field(default_factory=dict)
     created_at: Instant | None = None
     changed_at: Instant | None = None  # a task last changed its phase
 

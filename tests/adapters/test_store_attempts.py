@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from store_lab import HOME, LAPTOP, SWEEP, A, Lab, drain, task_id
 
+from reconciler.core.efficiency import Usage
 from reconciler.core.errors import StoreError
 from reconciler.core.model import (
     Condition,
@@ -61,6 +62,38 @@ def test_the_ends_of_attempts_are_counted_once_and_stay_counted(lab):
     reset(lab)
 
     assert {(LAPTOP, Phase.FAILED): 1} == lab.store.endings(SWEEP)
+
+
+def test_what_ended_attempts_used_is_added_up_once_and_stays(lab):
+    lab.accept([1, 2])
+    for attempt in lab.start(2):
+        ended = replace(
+            attempt, phase=Phase.FAILED, started_at=1.0, ended_at=11.0, cpu_s=5.0, max_rss_mib=1.0,
+            resources=Resources(cpus=2, memory_mib=4, walltime_s=100),
+        )  # fmt: skip
+        task = replace(lab.task(attempt.key.task_key), phase=Phase.FAILED)
+        lab.store.record([(ended, task)], lab.now)
+        lab.store.record([(ended, task)], lab.now)
+        again = replace(ended, phase=Phase.SUCCEEDED)  # a record that came late
+        lab.store.record([(again, replace(task, phase=Phase.SUCCEEDED))], lab.now)
+
+    used = Usage(elapsed_s=20.0, cpu_s=10.0, reserved_cpu_s=40.0, largest_mib=1.0, memory=0.25, walltime=0.1)
+    assert {LAPTOP: used} == lab.store.usage(SWEEP)
+
+
+def test_of_each_task_the_newest_measured_attempt_is_told(lab):
+    lab.accept([1, 2])
+    for cpu_s in (1.0, 2.0, None):
+        for attempt in lab.start(2):
+            ended = replace(attempt, phase=Phase.FAILED, started_at=1.0, ended_at=2.0, cpu_s=cpu_s)
+            lab.store.record([(ended, replace(lab.task(attempt.key.task_key), phase=Phase.FAILED))], lab.now)
+        reset(lab)
+
+    wanted = {task_id(1): (2, 2.0), task_id(2): (2, 2.0)}
+    found = {attempt.key.task: (attempt.key.number, attempt.cpu_s) for attempt in lab.store.measured(SWEEP)}
+    some = lab.store.measured_of(SWEEP, [task_id(2), TaskId("unknown")])
+    assert wanted == found
+    assert {task_id(2): 2.0} == {task: attempt.cpu_s for task, attempt in some.items()}
 
 
 def test_an_attempt_comes_back_as_it_was_saved(lab):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.efficiency import Efficiency, Spread, Tally, efficiency, mebibytes
+from reconciler.core.efficiency import Efficiency, Spread, Tally, Usage, efficiency, mebibytes, usage
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
@@ -147,3 +147,13 @@ def test_small_requests_and_short_tasks_are_not_worth_a_hint() -> None:
 @pytest.mark.parametrize(("mib", "text"), [(640.0, "640 MiB"), (1228.8, "1.2 GiB"), (16384, "16 GiB")])
 def test_memory_is_told_in_the_unit_that_people_write(mib: float, text: str) -> None:
     assert text == mebibytes(mib)
+
+
+def test_usage_adds_up_in_time_and_keeps_the_most_of_what_is_not_used_up() -> None:
+    one, several = usage(ENDED), usage(asking(nodes=2, memory_mib=4096))
+    assert one is not None
+    assert several is not None
+    assert one + several == Usage(
+        elapsed_s=200.0, cpu_s=100.0, reserved_cpu_s=400.0, largest_mib=1228.8, memory=0.3, walltime=0.1
+    )
+    assert usage(replace(ENDED, cpu_s=None)) is None

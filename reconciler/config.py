@@ -88,6 +88,16 @@ def find(path: Path | None, *, cwd: Path, env: Mapping[str, str], home: Path) ->
     return next((each for each in candidates if each.is_file()), None)
 
 
+def located(file: Path, problem: Problem) -> ConfigError:
+    """A problem of the configuration that only others can find, at its place in the file."""
+    try:
+        text = file.read_bytes()[: documents.MAX_BYTES]
+    except OSError:
+        text = b""
+    found = next(documents.parse(text, file=str(file)), Document(file=str(file), value=None))
+    return _error(found.locate(problem))
+
+
 def _read(file: Path) -> Document:
     try:
         with file.open("rb") as stream:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NoReturn, Protocol, TypeAlias
@@ -78,6 +78,19 @@ class Document:
             reason=problem.reason,
             message=problem.message,
             hint=problem.hint,
+        )
+
+    def outline(self, parts: Collection[Path]) -> Document:
+        """Only the places of these parts and of what they lie in: what is worth keeping of a large file."""
+
+        def kept(path: Path) -> bool:
+            return any(path[: len(part)] == part[: len(path)] for part in parts)
+
+        return Document(
+            file=self.file,
+            value=None,
+            values_at={path: place for path, place in self.values_at.items() if kept(path)},
+            keys_at={path: place for path, place in self.keys_at.items() if kept(path)},
         )
 
     def _position(self, path: Path, *, at_key: bool) -> Position:

@@ -25,6 +25,7 @@ __all__ = [
     "OUTPUT_TOKEN",
     "RESERVED",
     "check",
+    "distinct_resources",
     "fixed_resources",
     "parse_duration_s",
     "parse_memory_mib",
@@ -39,6 +40,7 @@ CHECKPOINT_TOKEN = "\0checkpoint\0"  # noqa: S105 - the same holds here
 RESERVED = ("output", "checkpoint", "replicate", "cpus")  # what `$(name)` knows besides parameters
 
 _MOST_PROBLEMS = 20
+_AMOUNTS = ("memory_mib", "cpus", "walltime_s", "gpus", "nodes", "tasks_per_node")
 _Path = tuple[str | int, ...]
 
 
@@ -63,6 +65,21 @@ def fixed_resources(spec: SweepSpec) -> Resources | None:
     if any("$(" in str(written) for _, written in _written_resources(spec)):
         return None
     return _resources(spec.resources, {})
+
+
+def distinct_resources(spec: SweepSpec, most: int) -> tuple[list[Resources], int]:
+    """What points ask for, each once, and how many of these there are.
+
+    Of more than `most` those are told that ask for the most of anything, as far as there is room, and then the first.
+    """
+    fixed = fixed_resources(spec)
+    if fixed is not None:
+        return [fixed], 1
+    found = dict.fromkeys(_resources(spec.resources, _parameter_texts(point)) for point in expand(spec))
+    if len(found) <= most:
+        return list(found), len(found)
+    greatest = [max(found, key=lambda each: getattr(each, name) or 0) for name in _AMOUNTS]
+    return list(dict.fromkeys([*greatest, *found]))[:most], len(found)
 
 
 def check(spec: SweepSpec) -> list[Problem]:

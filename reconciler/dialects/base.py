@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from reconciler.core.model import Eid
@@ -36,6 +37,29 @@ class Limits:
         """Whether a scheduler keeps the queue: then a submission must not be repeated, and where we look from is
         nothing to go by."""
         return self.poll_s is not None
+
+
+class Opinion(StrEnum):
+    """What a scheduler thinks of a submission that it is asked about and that nobody makes."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"  # and will be, until somebody changes something
+    LATER = "later"  # not now
+    UNKNOWN = "unknown"  # it did not say, or not in words that we know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """The opinion of a scheduler, in its own words.
+
+    at: what is at fault, as a path from the manifest's root, or `options` and a name of those of the source; () when
+    that cannot be told.
+    """
+
+    opinion: Opinion
+    message: str
+    hint: str = ""
+    at: tuple[str, ...] = ()
 
 
 class Dialect(Protocol):

@@ -6,6 +6,12 @@ from reconciler.core.settings import SourceConfig
 from reconciler.dialects.base import Dialect
 from reconciler.dialects.process import ProcessDialect
 from reconciler.dialects.slurm import SlurmDialect
+from reconciler.dialects.slurm_trial import SlurmTrials
+
+
+def trials_of(source: SourceConfig) -> SlurmTrials | None:
+    """How this source's scheduler is asked what it thinks of a submission; None when there is nobody to ask."""
+    return SlurmTrials(options=dict(source.options)) if source.scheduler == "slurm" else None
 
 
 def dialect_of(source: SourceConfig) -> Dialect:

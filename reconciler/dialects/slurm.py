@@ -39,7 +39,7 @@ ASK_S = 60.0
 _MORE_S = 60.0
 
 _KEPT = "PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|MODULE[A-Z_]*|LMOD_[A-Z_]+|BASH_ENV|SLURM_CONF"
-_ALL_BUT_KEPT = (f"(?!(?:{_KEPT})$).*",)  # what a job gets is what sbatch has
+ALL_BUT_KEPT = (f"(?!(?:{_KEPT})$).*",)  # what a job gets is what sbatch has
 _ENVIRONMENT = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
 _DROP = ("SLURM_(?!CONF$).*", "S(?:BATCH|QUEUE|CANCEL|ACCT|INFO|CONTROL)_.*")
 _TAG = r"[^|]*\.(?P<batch>b[a-z2-7]{14})$"
@@ -92,7 +92,7 @@ class SlurmDialect:
             "name": name,
             "attempts": [spec_to_json(spec) for spec in batch],
             "command": command_to_json(
-                Command(argv=tuple(words), drop=_ALL_BUT_KEPT, stdin=submission.SCRIPT, timeout_s=SUBMIT_S)
+                Command(argv=tuple(words), drop=ALL_BUT_KEPT, stdin=submission.SCRIPT, timeout_s=SUBMIT_S)
             ),
             "rejects": list(submission.REJECTS),
         }

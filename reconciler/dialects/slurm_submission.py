@@ -131,17 +131,25 @@ def rejected(ran: Ran) -> bool:
 
 def refusal(ran: Ran) -> SourceError:
     """Why a submission that was certainly not taken was not: Busy, or Refused when only a change helps."""
-    told = [line.strip() for line in (ran.err + "\n" + ran.out).splitlines() if line.strip()]
-    text = "\n".join(told)
+    text = "\n".join(_lines(ran))
     if ran.rc is None:
         return Busy("Busy", f"sbatch cannot be started: {text:.400}", hint="is Slurm on the PATH of the account?")
-    message = "; ".join(_bare(line) for line in told[-3:])[:600] or f"sbatch ended with {ran.rc}"
+    message = said(ran)
     later = any(re.search(pattern, text) for pattern in LATER) and "PerJob" not in text
     if later or not any(re.search(pattern, text) for pattern in (*NEVER, _FAILED + "Job violates")):
         return Busy("Busy", message)
     lowered = text.lower()
     hint = next((hint for word, hint in _HINTS.items() if word in lowered), "")
     return Refused("SubmissionRefused", message, hint=hint)
+
+
+def said(ran: Ran) -> str:
+    """What it said last, in its own words."""
+    return "; ".join(_bare(line) for line in _lines(ran)[-3:])[:600] or f"sbatch ended with {ran.rc}"
+
+
+def _lines(ran: Ran) -> list[str]:
+    return [line.strip() for line in (ran.err + "\n" + ran.out).splitlines() if line.strip()]
 
 
 def _bare(line: str) -> str:

@@ -8,7 +8,7 @@ that it finds; the next one runs only when there is nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler import documents
 from reconciler.core.errors import ManifestError, Problem, ReconcilerError
@@ -18,17 +18,25 @@ from reconciler.documents import Finding
 from reconciler.manifests.checks import Checked, check, name_of
 from reconciler.manifests.convert import spec_of
 
+_ASKED = (("spec", "resources"), ("spec", "schedulerOptions"), ("spec", "placement"))  # of schedulers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A good manifest. `document` is what was written, with a points table inlined; `from_document` gives `spec` back.
 
     warnings  sentences, `file:line:column: message [Reason]`: no errors, but worth a look
+    outline   where it says what a scheduler is asked for
     """
 
     spec: SweepSpec
     document: Json
     warnings: tuple[str, ...] = ()
+    outline: documents.Document = field(default=documents.Document(file="", value=None), compare=False, repr=False)
+
+    def error(self, problem: Problem) -> ManifestError:
+        """A problem of what it asks of schedulers, at its place in the file."""
+        return _error(self.outline.locate(problem))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +81,9 @@ def load_all(
     `read` gives the bytes of a points table by its path relative to the manifest's directory ("points.csv",
     "tables/a.csv"; never leaving it), and raises OSError when there is none.
     """
-    return tuple(_loaded(check(each, read=read, max_tasks=max_tasks)) for each in documents.parse(text, file=file))
+    return tuple(
+        _loaded(check(each, read=read, max_tasks=max_tasks), each) for each in documents.parse(text, file=file)
+    )
 
 
 def from_document(document: Json) -> SweepSpec:
@@ -81,11 +91,16 @@ def from_document(document: Json) -> SweepSpec:
     return spec_of(document)
 
 
-def _loaded(checked: Checked) -> Loaded | Broken:
+def _loaded(checked: Checked, document: documents.Document) -> Loaded | Broken:
     if checked.spec is None:
         findings = sorted(checked.findings, key=lambda each: (each.position.line, each.position.column))
         return Broken(name=name_of(checked.document), errors=tuple(map(_error, findings)))
-    return Loaded(spec=checked.spec, document=checked.document, warnings=tuple(map(_warning, checked.notes)))
+    return Loaded(
+        spec=checked.spec,
+        document=checked.document,
+        warnings=tuple(map(_warning, checked.notes)),
+        outline=document.outline(_ASKED),
+    )
 
 
 def _error(finding: Finding) -> ManifestError:

@@ -22,6 +22,8 @@
     batch      what lies here of attempts that were submitted together
     command    a program that is run to its end, within its time
     execute    what a scheduler's job runs on its node: the shim of one attempt
+    job        what starts that, from compiled code if it can
+    program    all of this, laid down for such jobs
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds

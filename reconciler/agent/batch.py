@@ -3,7 +3,6 @@
 <root>/batches/<beid>/spec.json   its name there, who submitted it, and its attempts in order
                       submit      the claim of the submission: whoever wins it, and nobody else, may submit
                       jobid       what the scheduler answered, written on the spot
-<root>/agent/<hash>.py            this program, for the nodes on which its jobs start
 """
 
 import os
@@ -19,7 +18,6 @@ from .place import Place, make_folder, sync_folder, unlink, write_all
 from .shapes import Json, Object, Refusal, dumps
 
 UNUSED_S = 86400.0  # a batch of which nothing is left goes after so long
-OLD_AGENT_S = 90 * 86400.0  # jobs may wait long for their node, and start this very file then
 
 _BEID = re.compile(r"b[a-z2-7]{14}\Z")
 
@@ -106,23 +104,6 @@ def tidy(place: Place, trash: str) -> None:
             pass
 
 
-def publish(place: Place, program: bytes) -> str:
-    """The file of this program on the source; it is made once. Raises OSError."""
-    import hashlib  # not in every job
-
-    path = "%s/agent/%s.py" % (place.path, hashlib.sha256(program).hexdigest()[:16])
-    make_folder(place.path + "/agent")
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        put(path, program.decode("ascii"))
-    crashpoint("batch.published")
-    for entry in os.scandir(place.path + "/agent"):
-        if time.time() - entry.stat().st_mtime > OLD_AGENT_S:
-            unlink(entry.path)
-    return path
-
-
 def python() -> str:
     """The interpreter's name for a script that runs elsewhere: ours, by its path."""
     return sys.executable or "python3"
@@ -130,10 +111,15 @@ def python() -> str:
 
 def put(path: str, text: str, durable: bool = True) -> None:
     """A file with this content, whole; durable: and on the disk. Raises OSError."""
+    put_bytes(path, text.encode("utf-8", "replace"), durable)
+
+
+def put_bytes(path: str, data: bytes, durable: bool = True) -> None:
+    """As `put`."""
     unique = "%s.%d.%s" % (path, os.getpid(), os.urandom(6).hex())
     fd = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        write_all(fd, text.encode("utf-8", "replace"))
+        write_all(fd, data)
         if durable:
             os.fsync(fd)
         os.rename(unique, path)

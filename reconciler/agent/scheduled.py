@@ -19,6 +19,7 @@ from .command import Command, command_of, pattern_of, run
 from .crash import crashpoint
 from .look import Sight, look, read_claim
 from .place import Place, Root, make_folder, unlink, win, write_all
+from .program import publish
 from .shapes import Claim, Json, Object, Refusal, Spec, dumps
 
 OPERATIONS = frozenset(("submit", "listing", "withdraw"))
@@ -116,7 +117,7 @@ class Submission:
     def _staged(self) -> Command:
         """Everything that the jobs will need lies there; returns what to run."""
         os.makedirs(self._root.path + "/batches", 0o700, exist_ok=True)
-        path = batch.publish(self._root, self._program)
+        path = publish(self._root, self._program)
         for spec in self._specs:
             self._stage(spec)
         crashpoint("batch.laid")

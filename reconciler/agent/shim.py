@@ -19,7 +19,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from typing import Dict, List, Optional
 
 from . import launch, pipes, supervise, system
@@ -55,6 +54,8 @@ def run(root: Root, order: Order, managed: bool, orders: int) -> None:
         status = _serve(root, order, managed, orders)
     except BaseException:  # noqa: BLE001 - a forked child must not go on as the agent
         # After the claim this leaves a task, or none, under a lock: whoever looks sees which.
+        import traceback  # not in every job
+
         traceback.print_exc()
         sys.stderr.flush()
     finally:

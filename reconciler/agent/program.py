@@ -1,0 +1,89 @@
+"""This program, laid down on the source for the nodes on which its jobs start.
+
+<root>/agent/<hash>.py            what a job starts: `job`, and behind it the whole program
+              <hash>.<a Python>   what a job needs of it, compiled by that build of Python
+"""
+
+import ast
+import marshal
+import os
+import time
+from types import CodeType
+from typing import Callable, Dict, List, Tuple
+
+from . import job
+from .batch import put_bytes
+from .crash import crashpoint
+from .place import Place, make_folder, unlink
+
+OLD_S = 90 * 86400.0  # jobs may wait long for their node, and start this very file then
+
+_SOURCES = "SOURCES = "  # the line of the program that holds the texts of its modules
+_FIRST = ".execute"
+
+
+def publish(place: Place, program: bytes) -> str:
+    """The path of the file that a job is to start; it is made once. Raises OSError."""
+    import hashlib  # not in every job
+
+    path = "%s/agent/%s.py" % (place.path, hashlib.sha256(program).hexdigest()[:16])
+    make_folder(place.path + "/agent")
+    _keep(path, lambda: _head(program) + job.TEXT + b"".join(b"#" + line for line in program.splitlines(True)))
+    try:
+        _keep(job.compiled_path(path), lambda: compiled(program))
+    except OSError:  # a job will take a moment longer
+        pass
+    crashpoint("batch.published")
+    _drop_old(place.path + "/agent")
+    return path
+
+
+def _drop_old(folder: str) -> None:
+    """What no submission has needed for so long."""
+    for entry in os.scandir(folder):
+        try:
+            old = time.time() - entry.stat().st_mtime > OLD_S
+        except OSError:  # others come and go
+            continue
+        if old:
+            unlink(entry.path)
+
+
+def _keep(path: str, content: Callable[[], bytes]) -> None:
+    """It is needed now; it is made if it is not there."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        put_bytes(path, content())
+
+
+def _head(program: bytes) -> bytes:
+    return sources(program)[job.PACKAGE + ".job"].encode("utf-8")
+
+
+def sources(program: bytes) -> Dict[str, str]:
+    """The texts of its modules, by name."""
+    line = next(line for line in program.decode("ascii").splitlines() if line.startswith(_SOURCES))
+    texts: Dict[str, str] = ast.literal_eval(line[len(_SOURCES) :])
+    return texts
+
+
+def compiled(program: bytes) -> bytes:
+    """What a job needs of it, for this very Python."""
+    codes: List[Tuple[str, CodeType]] = []
+    _collect(job.PACKAGE + _FIRST, sources(program), codes)
+    return job.sealed(marshal.dumps(codes))
+
+
+def _collect(name: str, texts: Dict[str, str], codes: List[Tuple[str, CodeType]]) -> None:
+    """This module behind all that it needs."""
+    if any(name == known for known, _ in codes):
+        return
+    tree = ast.parse(texts[name])
+    for needed in [job.PACKAGE] if name != job.PACKAGE else []:
+        _collect(needed, texts, codes)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            for last in [node.module] if node.module else [alias.name for alias in node.names]:
+                _collect("%s.%s" % (job.PACKAGE, last), texts, codes)
+    codes.append((name, compile(tree, "<%s>" % name, "exec")))

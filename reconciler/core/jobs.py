@@ -31,6 +31,46 @@ def options_of(written: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a scheduler's site is like, as far as it told; None is not known.
+
+    batch_max   attempts in one submission
+    queue_max   jobs of everybody in the queue
+    jobs_max    jobs of the account in the queue
+    forgets_s   so long an ended job is listed
+    kill_wait_s between TERM and KILL at the end of a job's walltime
+    patience_s  so long its commands wait for an answer
+    accounted   ends are kept for longer, in a database
+    partition   the default one, "" for none
+    """
+
+    version: str
+    batch_max: int | None = None
+    queue_max: int | None = None
+    jobs_max: int | None = None
+    forgets_s: int | None = None
+    kill_wait_s: int | None = None
+    patience_s: int | None = None
+    accounted: bool | None = None
+    partition: str = ""
+
+
+def site_to_json(site: Site) -> Mapping[str, Json]:
+    """As readers get it."""
+    return {
+        "version": site.version,
+        "arraySizeMax": site.batch_max,
+        "maxJobCount": site.queue_max,
+        "maxSubmitJobs": site.jobs_max,
+        "minJobAgeSeconds": site.forgets_s,
+        "killWaitSeconds": site.kill_wait_s,
+        "messageTimeoutSeconds": site.patience_s,
+        "accounting": site.accounted,
+        "defaultPartition": site.partition,
+    }
+
+
 class Listing(StrEnum):
     """How the scheduler answered when it was asked for all jobs of the account."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from reconciler.core.jobs import Site
 from reconciler.core.model import Eid
 from reconciler.core.wire import AttemptSpec, CancelOutcome, Exchange, Found, RevokeOutcome, StartOutcome
 
@@ -79,3 +80,12 @@ class Dialect(Protocol):
     def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]: ...
 
     def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]: ...
+
+
+@runtime_checkable
+class Surveyed(Protocol):
+    """A dialect that can find out what its scheduler bears, and heed it."""
+
+    def survey(self) -> Exchange[Site | None]: ...
+
+    def within(self, site: Site) -> Dialect: ...

@@ -16,7 +16,7 @@ from reconciler.core.model import Eid, Resources, SweepName
 from reconciler.core.wire_commands import Command, Ran
 from reconciler.dialects import slurm_submission as submission
 from reconciler.dialects.base import Opinion, Tried
-from reconciler.dialects.slurm import ALL_BUT_KEPT
+from reconciler.dialects.slurm_command import submits
 
 TRIAL_S = 30.0
 
@@ -75,12 +75,8 @@ class SlurmTrials:
         words = submission.words(
             name, submission.comment_of(sweep, [Eid("")] * count), demand, count, self.options, test=True
         )
-        return Command(
-            argv=tuple(word.replace("{root}", root) for word in words),
-            drop=ALL_BUT_KEPT,
-            stdin=submission.SCRIPT.replace("{exec}", "true"),
-            timeout_s=TRIAL_S,
-        )
+        argv = [word.replace("{root}", root) for word in words]
+        return submits(argv, submission.SCRIPT.replace("{exec}", "true"), TRIAL_S)
 
     def read(self, ran: Ran, demand: Demand) -> Tried:
         """What the cluster thinks of it."""

@@ -7,7 +7,7 @@ list of ids in the queue, where one unknown id spoils the answer, nor as JSON, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.core.errors import Garbled
 from reconciler.core.identity import batch_eid
@@ -29,6 +29,7 @@ from reconciler.core.wire_json import outcomes_from_json, spec_to_json
 from reconciler.dialects import slurm_rows as rows
 from reconciler.dialects import slurm_submission as submission
 from reconciler.dialects.base import Limits
+from reconciler.dialects.slurm_accounts import Accounts
 from reconciler.dialects.slurm_findings import findings
 
 ARRAY_SIZE = 1000  # Slurm's own default allows indices up to 1000
@@ -52,12 +53,14 @@ _WAITING_ROW = _ELEMENT + r"PENDING\|[^|]*\|" + _TAG
 class SlurmDialect:
     """Arrays on a Slurm cluster.
 
-    options  of sbatch for everything that is submitted, checked; those of a manifest win
-    poll_s   seconds between two questions for the queue
+    options   of sbatch for everything that is submitted, checked; those of a manifest win
+    poll_s    seconds between two questions for the queue
+    accounts  whether the site keeps any, as far as it was heard
     """
 
     options: Mapping[str, str]
     limits: Limits
+    accounts: Accounts = field(default_factory=Accounts, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -101,6 +104,7 @@ class SlurmDialect:
 
     def inspect(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, Found]]:
         """What lies on the source about these attempts, and what the scheduler says of them."""
+        asked = self.accounts.due()
         silent = ["sinfo", "--noheader", "--Node", "--dead", "--format=%N"]
         accounting = [
             "sacct",
@@ -115,9 +119,10 @@ class SlurmDialect:
             "eids": list(eids),
             "listing": _command(["squeue", "--me", f"--format={rows.LISTED}"]),
             "row": _ROW,
-            "histories": [_command(each) for each in (accounting, ended, silent)],
+            "histories": [_command(each) for each in (*([accounting] if asked else []), ended, silent)],
         }
-        return Exchange(request=Request(op="listing", body=body, timeout_s=4 * ASK_S + _MORE_S), parse=findings)
+        request = Request(op="listing", body=body, timeout_s=4 * ASK_S + _MORE_S)
+        return Exchange(request=request, parse=lambda reply: findings(reply, self.accounts if asked else None))
 
     def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]:
         """Give these attempts up, unless they have started: then nothing happens."""

@@ -12,10 +12,14 @@ from reconciler.core.wire import Claim, ClaimKind, Found, Reply
 from reconciler.core.wire_commands import Ran, ran_from_json, rans_from_json
 from reconciler.core.wire_json import page_from_json
 from reconciler.dialects import slurm_rows as rows
+from reconciler.dialects.slurm_accounts import Accounts
 
 
-def findings(reply: Reply) -> Mapping[Eid, Found]:
-    """What is found of each. A listing that failed, was cut or has no header is no news; the files always are."""
+def findings(reply: Reply, accounts: Accounts | None = None) -> Mapping[Eid, Found]:
+    """What is found of each. A listing that failed, was cut or has no header is no news; the files always are.
+
+    accounts: of the cluster, when its accounting was asked, too.
+    """
     page = page_from_json(reply.body.get("found"))
     ran = ran_from_json(reply.body.get("listing"))
     listed = rows.listed(ran.out) if _clean(ran) else None
@@ -24,7 +28,7 @@ def findings(reply: Reply) -> Mapping[Eid, Found]:
     batches = list(_batches(reply.body.get("batches")))
     names = {eid: name for name, eids in batches for eid in eids}
     jobs = _jobs(listed, batches)
-    pasts, silent = _histories(rans_from_json(reply.body.get("histories")))
+    pasts, silent = _histories(rans_from_json(reply.body.get("histories")), accounts)
     return {
         eid: replace(
             found,
@@ -59,12 +63,17 @@ def _batches(value: Json) -> Iterator[tuple[str, Sequence[Eid]]]:
                 raise Garbled("Garbled", f"not a batch: {batch!r:.256}")
 
 
-def _histories(answers: Sequence[Ran]) -> tuple[list[rows.Past], frozenset[str] | None]:
+def _histories(answers: Sequence[Ran], accounts: Accounts | None) -> tuple[list[rows.Past], frozenset[str] | None]:
     """What sacct and squeue tell of ends, and which nodes are silent: in the order in which they were asked for."""
-    if len(answers) < 3:
+    accounting, others = (answers[:1], answers[1:]) if accounts is not None else ((), answers)
+    if len(others) < 2:
         return [], None
-    accounting, ended, dead = answers[:3]
-    pasts = rows.accounted(accounting.out) if _clean(accounting) else []
+    pasts: list[rows.Past] = []
+    for ran in accounting:
+        if accounts is not None:
+            accounts.heard(ran)
+        pasts += rows.accounted(ran.out) if _clean(ran) else []
+    ended, dead = others[:2]
     pasts += rows.finished(ended.out) if _clean(ended) else []
     return pasts, rows.dead(dead.out) if _clean(dead) else None
 

@@ -15,6 +15,7 @@ from reconciler.core.wire import AttemptSpec, CancelOutcome, Reply, RevokeOutcom
 from reconciler.core.wire_commands import Ran
 from reconciler.dialects import slurm_rows
 from reconciler.dialects.slurm import SlurmDialect
+from reconciler.dialects.slurm_accounts import AGAIN
 from reconciler.dialects.slurm_states import WAITS
 from tests.dialects.transcripts import recorded
 
@@ -132,14 +133,17 @@ def _listing(text: str, rc: int = 0, **more: bool) -> Json:
     return _ran(Ran(rc=rc, out=f"{slurm_rows.LISTED_HEADER}\n{text}", **more))
 
 
-def _look(listing: Json, histories: list[Json] | None = None, claim: Json = None) -> Any:
-    answer = _reply(
+def _answer(listing: Json, histories: list[Json] | None = None, claim: Json = None) -> Reply:
+    return _reply(
         found={eid: _found(claim=claim) if eid == EIDS[0] else _found() for eid in EIDS},
         listing=listing,
         histories=histories or [],
         batches={"baaaabcdefghijk": {"name": NAME, "eids": list(EIDS)}},
     )
-    return DIALECT.inspect(EIDS).parse(answer)
+
+
+def _look(listing: Json, histories: list[Json] | None = None, claim: Json = None) -> Any:
+    return SlurmDialect.of(options={}).inspect(EIDS).parse(_answer(listing, histories, claim))
 
 
 def test_a_row_is_an_attempts_by_its_name_and_its_index() -> None:
@@ -186,6 +190,43 @@ def test_without_accounting_the_queues_memory_tells() -> None:
     found = _look(_listing(""), answers, {**STARTED, "job": "1_0"})
     account = found[EIDS[0]].account
     assert (Verdict.NODE_FAILURE, False) == (account.verdict, account.ceased), "its node does not answer"
+
+
+def _asked(dialect: SlurmDialect, answers: list[Ran]) -> list[str]:
+    """The programs that a look asks for ends; it is answered so, and the answers end."""
+    exchange = dialect.inspect(EIDS)
+    histories: Any = exchange.request.body["histories"]
+    exchange.parse(_answer(_listing(""), [_ran(ran) for ran in answers], {**STARTED, "job": "1_0"}))
+    return [command["argv"][0] for command in histories]
+
+
+@pytest.mark.parametrize("said", [DOWN, Ran(rc=None, err="sacct: No such file or directory")])
+def test_a_site_that_keeps_no_accounts_is_asked_for_them_again_only_after_a_long_time(said: Ran) -> None:
+    dialect = SlurmDialect.of(options={})
+    assert ["sacct", "squeue", "sinfo"] == _asked(dialect, [said, Ran(rc=0), Ran(rc=0)])
+    assert {("squeue", "sinfo")} == {tuple(_asked(dialect, [Ran(rc=0), Ran(rc=0)])) for _ in range(AGAIN)}
+    assert ["sacct", "squeue", "sinfo"] == _asked(dialect, [Ran(rc=0), Ran(rc=0), Ran(rc=0)])
+    assert ["sacct", "squeue", "sinfo"] == _asked(dialect, [Ran(rc=0), Ran(rc=0), Ran(rc=0)])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [recorded("slurm/sacct-dbd-down"), Ran(rc=0, timed_out=True, err=DOWN.err), Ran(rc=0, out="garbage"), Ran(rc=1)],
+)
+def test_an_accounting_that_fails_is_no_answer_and_is_asked_again(said: Ran) -> None:
+    dialect = SlurmDialect.of(options={})
+    _asked(dialect, [said, Ran(rc=0), Ran(rc=0)])
+    assert ["sacct", "squeue", "sinfo"] == _asked(dialect, [Ran(rc=0), Ran(rc=0), Ran(rc=0)])
+
+
+def test_where_no_accounts_are_kept_the_queues_memory_is_read_in_its_place() -> None:
+    dialect = SlurmDialect.of(options={})
+    _asked(dialect, [DOWN, Ran(rc=0), Ran(rc=0)])
+    told = [_ran(Ran(rc=0, out=f"1_0|NODE_FAIL|0|0|70|n2|{NAME}   \n")), _ran(Ran(rc=0, out="n1\n"))]
+    found = dialect.inspect(EIDS).parse(_answer(_listing(""), told, {**STARTED, "job": "1_0"}))
+    account = found[EIDS[0]].account
+    assert account is not None
+    assert (Verdict.NODE_FAILURE, True) == (account.verdict, account.ceased)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def _problems(name: str, fields: Fields, sources: Collection[str]) -> Iterator[P
         message = "a project needs a `url`: where its code comes from"
         yield Problem(path=place, reason="MissingField", message=message)
     if PASSWORD.match(fields.text("url", "")):
-        hint = "use an SSH key or a git credential helper"
+        hint = "use an SSH key, or for https an entry in ~/.netrc"
         message = "a password does not belong into a file that people read"
         yield Problem(path=(*place, "url"), reason="PasswordInUrl", message=message, hint=hint)
     if kind is ProjectKind.TREE and REMOTE.match(fields.text("url", "")):

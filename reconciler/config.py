@@ -138,7 +138,7 @@ def _unread(fields: Fields) -> Iterator[Problem]:
     repository = fields.part("repository")
     verify = repository.part("verify")
     if PASSWORD.match(repository.text("url", "")):
-        hint = "use an SSH key or a git credential helper"
+        hint = "use an SSH key, or for https an entry in ~/.netrc"
         message = "a password does not belong into a file that people read"
         yield Problem(path=("repository", "url"), reason="PasswordInUrl", message=message, hint=hint)
     if verify.text("mode", "Off") == "Head" and "allowedSigners" not in verify:

@@ -7,9 +7,11 @@ because a suite that skips proves less than it says.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -19,7 +21,8 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
-CAP_SYS_ADMIN = 21  # capabilities(7)
+CAPABILITIES = {"CHOWN": 0, "NET_ADMIN": 12, "SYS_ADMIN": 21}  # capabilities(7)
+TWO_ENDS = "ip link add end0 type veth peer name end1"  # tried in a network of its own, which ends with the trial
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -84,17 +87,35 @@ def repository_root() -> Path:
     return ROOT
 
 
-def may_mount() -> bool:
-    """Whether this account has CAP_SYS_ADMIN."""
+def may(capability: str) -> bool:
+    """Whether this account has a capability."""
     status = Path("/proc/self/status").read_text()
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
-    return bool(int(effective, 16) >> CAP_SYS_ADMIN & 1)
+    return bool(int(effective, 16) >> CAPABILITIES[capability] & 1)
+
+
+@functools.cache
+def why_no_networks() -> str:
+    """What keeps this machine from giving a process a network of its own; "" when nothing does."""
+    missing = [f"CAP_{name}" for name in ("SYS_ADMIN", "NET_ADMIN") if not may(name)]
+    if missing:
+        return f"needs {' and '.join(missing)}, as root has them"
+    if shutil.which("ip") is None:
+        return "needs ip: apt-get install iproute2"
+    trial = subprocess.run(["unshare", "--net", *TWO_ENDS.split()], capture_output=True, text=True, check=False)
+    return f"this kernel, or its container, gives none: {trial.stderr.strip()}" if trial.returncode else ""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("mounts") is not None and not may_mount():
+    if item.get_closest_marker("mounts") is not None and not may("SYS_ADMIN"):
         pytest.skip("mounts a file system of its own: needs CAP_SYS_ADMIN, as root has it")
+    for marker in item.iter_markers("privileged"):
+        (capability,) = marker.args
+        if not may(capability):
+            pytest.skip(f"needs CAP_{capability}, as root has it")
+    if item.get_closest_marker("networks") is not None and (why := why_no_networks()):
+        pytest.skip(f"puts a machine into a network of its own: {why}")
     programs = real_programs()
     for marker in item.iter_markers("real"):
         (package,) = marker.args

@@ -15,16 +15,18 @@ import time
 from typing import Iterator, List
 
 from .crash import crashpoint
-from .git import Git
+from .git import Git, shown
 from .place import Place, make_folder, unlink, write_all
 from .shapes import Object, Refusal
 
 TIPS_MAX = 100
 BUNDLE_BYTES = 4 << 30  # no project is larger
 ALONE_WITHIN_S = 300.0
+QUIET_S = 120.0  # who tells us nothing for so long while we fetch hangs
 ROOM = 3  # times the bundle: it is unpacked, and laid out
 KEPT = "refs/kept/"
 SENT = "refs/reconciler/sent/"
+ALL = "refs/all/"  # the branches and tags of a server that gives only those
 _SHA = re.compile(r"[0-9a-f]{64}\Z")
 _URL = re.compile(r"[A-Za-z0-9/~][^\x00-\x1f]*\Z")
 _SSH = (
@@ -33,8 +35,33 @@ _SSH = (
 )
 _PASSED_ON = (
     "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy",
-    "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
+    "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
 )  # fmt: skip
+
+# In git's own words (LC_ALL=C) why nobody there gives anything, and what a person can do about it. What is not among
+# them may be a server that does not give commits by their hash: each says that in other words.
+_BUNDLE = "or use `transfer: Bundle`"
+_NOBODY_THERE = (
+    (
+        "Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "log in to the source, and from there once to that host: its key must be known there; " + _BUNDLE,
+    ),
+    (
+        "Permission denied|Authentication failed|could not read (Username|Password)|prompts disabled|error: 40[13]",
+        "the account on the source needs an SSH key of its own, or for https an entry in ~/.netrc; " + _BUNDLE,
+    ),
+    (
+        (
+            "Could not resolve host|Connection (refused|reset|closed)|timed out|No route to host|Failed to connect"
+            "|Network is unreachable|error: 5[0-9][0-9]|too slow|SSL|TLS|certificate"
+        ),
+        "can the source reach that host? It is tried again; " + _BUNDLE,
+    ),
+    (
+        "not appear to be a git repository|not a git repository|[Nn]ot found|dubious ownership",
+        "the source must find the repository under this address, too; " + _BUNDLE,
+    ),
+)
 
 
 def git_dir(place: Place, project: str) -> str:
@@ -112,7 +139,7 @@ def unbundle(place: Place, project: str, sha: str, commit: str) -> Object:
 def _take_in(place: Place, project: str, path: str, commit: str) -> None:
     store = _store(place, project)
     try:
-        words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", path)
+        words = ("fetch", "--quiet", "--no-tags", path)
         store.ask(*words, "%s%s:%s%s" % (SENT, commit, KEPT, commit))
     except Refusal as refusal:
         _discard(place, store.git_dir)  # what a bundle builds upon is missing, or damaged
@@ -120,31 +147,51 @@ def _take_in(place: Place, project: str, path: str, commit: str) -> None:
         raise Refusal("Busy", "%s; all is sent again" % refusal.message) from None
 
 
-def fetch(place: Place, project: str, commit: str, url: str, protocol: str) -> Object:
+def fetch(place: Place, project: str, commit: str, url: str, protocol: str, quiet_s: float = QUIET_S) -> Object:
     """Let git bring the commit from where the project lies. Raises Refusal, OSError."""
     if not _URL.match(url) or protocol not in ("file", "ssh", "https"):
-        raise Refusal("BadRequest", "not an address: %.80r" % url)
+        raise Refusal("BadRequest", "not an address: %.80r" % shown(url))
     with _alone(place, project):
-        _fetch(_store(place, project), commit, url, protocol)
+        store = _store(place, project)
+        if not store.has(commit):
+            _fetch(store, commit, url, protocol, quiet_s)
+        store.ask("update-ref", KEPT + commit, commit)
     crashpoint("code.fetched")
     return {}
 
 
-def _fetch(store: Git, commit: str, url: str, protocol: str) -> None:
-    if store.has(commit):
-        return
+def _fetch(store: Git, commit: str, url: str, protocol: str, quiet_s: float) -> None:
+    """By its hash; not every server gives that, and then all that has a name there."""
     store.environment.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
     store.environment["GIT_SSH_COMMAND"] = os.environ.get("GIT_SSH_COMMAND", _SSH)
     options = ["protocol.%s.allow=always" % protocol, "http.lowSpeedLimit=1000", "http.lowSpeedTime=20"]
-    words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url)
+    words = ["fetch", "--progress", "--no-tags", "--update-shallow"]
+    if protocol == "file":  # git takes our options from its far end, and the repository may be another account's
+        words.append("--upload-pack=git -c 'safe.directory=*' upload-pack")
     try:
-        store.ask(*words, "+%s:%s%s" % (commit, KEPT, commit), options=options)
-    except Refusal:  # not every server gives a commit by its hash
-        store.ask(*words, "+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*", options=options)
-        if not store.has(commit):
-            what = "%s has no commit %s" % (url, commit)
-            raise Refusal("WorktreeFailed", what, "was it pushed there?") from None
-        store.ask("update-ref", KEPT + commit, commit)
+        store.ask(*words, "--", url, "+%s:%s%s" % (commit, KEPT, commit), options=options, quiet_s=quiet_s)
+    except Refusal as refusal:
+        _raise_if_nobody_is_there(refusal)
+    else:
+        return
+    everything = ("+refs/heads/*:%sheads/*" % ALL, "+refs/tags/*:%stags/*" % ALL)
+    try:  # a branch `a/b` may have taken the place of a branch `a`: what is gone there goes first
+        store.ask(*words, "--prune", "--", url, *everything, options=options, quiet_s=quiet_s)
+    except Refusal as refusal:
+        _raise_if_nobody_is_there(refusal)
+        raise
+    if not store.has(commit):
+        what = "%s has no commit %s in its branches and tags" % (shown(url), commit)
+        raise Refusal("WorktreeFailed", what, "was it pushed there, and is it still in a branch?") from None
+
+
+def _raise_if_nobody_is_there(refusal: Refusal) -> None:
+    """Raises the refusal with what a person can do, if it need not be tried in another way."""
+    if refusal.reason == "Busy":
+        raise refusal
+    for words, hint in _NOBODY_THERE:
+        if re.search(words, refusal.message):
+            raise Refusal(refusal.reason, refusal.message, hint)
 
 
 def drop(place: Place, project: str, commits: List[str]) -> None:

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Iterator, List, NamedTuple, Tuple
 
-from . import seal
+from . import objects, seal
 from .crash import crashpoint
 from .git import Git
 from .look import look, read_json
@@ -131,6 +131,8 @@ def _make(plan: Plan) -> str:
         git = Git(plan.git_dir, tree, home + "/index")
         if not git.has(plan.commit):
             raise Refusal("CommitMissing", "%s is not in %s" % (plan.commit, plan.git_dir))
+        if plan.git_dir == objects.git_dir(plan.place, plan.project):  # it may have come with a branch that goes again
+            git.ask("update-ref", objects.KEPT + plan.commit, plan.commit)
         git.ask("read-tree", plan.commit)
         names = _names(plan, git)
         git.ask("checkout-index", "--all", "--force", "--quiet")

@@ -55,8 +55,12 @@ class CodeLab:
         transfer: Transfer = Transfer.BUNDLE,
         again: bool = False,
         way_there: Link | None = None,
+        url: str = "",
     ) -> None:
-        """again: the folder holds a lab already. way_there: the link to the source, default a local one."""
+        """again: the folder holds a lab already. way_there: the link to the source, default a local one.
+
+        url: where the source finds the project, default the folder `work`.
+        """
         self.folder = folder
         self.work = folder / "work"
         self.root = folder / "there"
@@ -66,7 +70,7 @@ class CodeLab:
             self.work.mkdir()
             self.git("init", "--quiet", "--initial-branch=main")
         self.codebase = GitCodebase(str(self.work), folder / "mirrors" / "mnist.git", clock=self.clock)
-        project = ProjectConfig(name=MNIST, url=str(self.work), link=tuple(link), transfer=transfer)
+        project = ProjectConfig(name=MNIST, url=url or str(self.work), link=tuple(link), transfer=transfer)
         config = SourceConfig(name=SourceName("far"), host="ssh://far", root=str(self.root), slots=2)
         self.source = Source(
             config=config,

@@ -21,13 +21,14 @@ from typing import TypeVar
 from reconciler.barred import Barred
 from reconciler.clock import Clock
 from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
+from reconciler.core.jobs import Site
 from reconciler.core.model import Eid, InstanceId, Instant, Json
 from reconciler.core.pace import pause_s
 from reconciler.core.settings import SourceConfig
 from reconciler.core.waiting import QueueView
 from reconciler.core.wire import Exchange, Found, Hello, Output, Piece, Probe, Reply, Request, Survey
 from reconciler.core.wire_json import outputs_from_json, piece_from_json, probe_from_json, survey_from_json
-from reconciler.dialects.base import Dialect
+from reconciler.dialects.base import Dialect, Surveyed
 from reconciler.links.base import Link, Ruler, Session
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 SURVEY_TIMEOUT_S = 60.0
 SURVEYED_EVERY_S = 5.0
+LEARNT_AGAIN_S = 3600.0  # limits of a site are changed by its people, seldom
+UNLEARNT_AGAIN_S = 300.0
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 
@@ -82,6 +85,10 @@ class Source:
         self.dialect = dialect
         self.barred = Barred(config.name, clock)
         self.queue: QueueView | None = None  # its scheduler's, as last listed
+        self.site: Site | None = None  # what its scheduler bears, if that was told
+        self._plain = dialect  # with no limits but the operator's
+        self._learning = asyncio.Lock()
+        self._learn_at = float("-inf")
         self._quiet = self._listings = 0
         self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
@@ -110,15 +117,42 @@ class Source:
             every_s, quiet=self._quiet, turn=self._listings, seed=sum(f"{self.daemon} {self.config.name}".encode())
         )
 
+    @property
+    def slots(self) -> int:
+        """How many attempts may be there at once: what the operator says, and no more than its scheduler takes."""
+        most = None if self.site is None else self.site.jobs_max
+        return self.config.slots if most is None else min(self.config.slots, max(1, most))
+
+    async def learn(self) -> None:
+        """Find out what its scheduler bears, once in each session and again from time to time. Raises as `ask`.
+
+        Whoever submits needs it first. What is not told leaves the operator's limits as they are.
+        """
+        async with self._learning:
+            if not isinstance(self._plain, Surveyed) or self._clock.elapsed() < self._learn_at:
+                return
+            self._learn_at = self._clock.elapsed() + UNLEARNT_AGAIN_S
+            try:
+                told = await self._patiently(self._plain.survey())
+            except ReconcilerError as error:
+                if isinstance(error, LinkError | Fenced):
+                    raise
+                return
+            if told is not None:
+                self._learn_at = self._clock.elapsed() + LEARNT_AGAIN_S
+                self.site, self.dialect = told, self._plain.within(told)
+
     async def turn(self) -> bool:
         """Wait until the next submission is polite; whether that took any time."""
+        began = self._clock.elapsed()
+        await self.learn()
         wait_s = self._submitted_at + self.dialect.limits.submit_every_s - self._clock.elapsed()
         if wait_s > 0:
             await self._clock.sleep(wait_s)
         self._submitted_at = self._clock.elapsed()
         self._quiet = 0
         self.submissions += 1
-        return wait_s > 0
+        return self._clock.elapsed() > began
 
     @property
     def daemon(self) -> str:
@@ -142,6 +176,7 @@ class Source:
             self._state = replace(self._state, failures=self._state.failures + 1)
             raise
         self._session = session
+        self._learn_at = float("-inf")
         self._ruler = replace(self._ruler, after=session.hello.epoch)
         self._state = replace(
             self._state,
@@ -164,21 +199,28 @@ class Source:
         self._state = replace(self._state, probe=seen, latency_s=latency_s, clock_skew_s=skew_s)
         if self._state.survey is None and self.config.host is not None:
             await self._look_round()
+        await self.learn()
         return seen
 
     async def _look_round(self) -> None:
-        """Find out once what the machine has. Raises as `ask`; what is not understood is not told.
-
-        That may take a while. Signs of life are asked for meanwhile: an agent that hangs must not look busy.
-        """
-        asked = asyncio.ensure_future(self.ask(survey()))
+        """Find out once what the machine has. Raises as `ask`; what is not understood is not told."""
         try:
-            while not (await asyncio.wait({asked}, timeout=SURVEYED_EVERY_S))[0]:
-                await self.ask(probe())
-            self._state = replace(self._state, survey=await asked)
+            told = await self._patiently(survey())
+            self._state = replace(self._state, survey=told)
         except ReconcilerError as error:
             if isinstance(error, LinkError | Fenced):
                 raise
+
+    async def _patiently(self, exchange: Exchange[T]) -> T:
+        """The answer to what may take a while. Raises as `ask`.
+
+        Signs of life are asked for meanwhile: an agent that hangs must not look busy.
+        """
+        asked = asyncio.ensure_future(self.ask(exchange))
+        try:
+            while not (await asyncio.wait({asked}, timeout=SURVEYED_EVERY_S))[0]:
+                await self.ask(probe())
+            return await asked
         finally:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)

@@ -7,11 +7,11 @@ list of ids in the queue, where one unknown id spoils the answer, nor as JSON, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.errors import Garbled
 from reconciler.core.identity import batch_eid
-from reconciler.core.jobs import Demand
+from reconciler.core.jobs import Demand, Site
 from reconciler.core.model import Eid, InstanceId, Json, Resources
 from reconciler.core.wire import (
     PAGE,
@@ -24,25 +24,22 @@ from reconciler.core.wire import (
     RevokeOutcome,
     StartOutcome,
 )
-from reconciler.core.wire_commands import Command, command_to_json, ran_from_json
+from reconciler.core.wire_commands import command_to_json, ran_from_json
 from reconciler.core.wire_json import outcomes_from_json, spec_to_json
 from reconciler.dialects import slurm_rows as rows
+from reconciler.dialects import slurm_site
 from reconciler.dialects import slurm_submission as submission
 from reconciler.dialects.base import Limits
 from reconciler.dialects.slurm_accounts import Accounts
+from reconciler.dialects.slurm_command import ASK_S, asks, submits
 from reconciler.dialects.slurm_findings import findings
 
 ARRAY_SIZE = 1000  # Slurm's own default allows indices up to 1000
 POLL_S = 30.0
 SETTLE_S = 180.0  # covers late arrivals of submissions, slow accounting and the caches of network file systems
 SUBMIT_S = 240.0  # sbatch itself tries for 120 s when the controller says later
-ASK_S = 60.0
 _MORE_S = 60.0
 
-_KEPT = "PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|MODULE[A-Z_]*|LMOD_[A-Z_]+|BASH_ENV|SLURM_CONF"
-ALL_BUT_KEPT = (f"(?!(?:{_KEPT})$).*",)  # what a job gets is what sbatch has
-_ENVIRONMENT = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
-_DROP = ("SLURM_(?!CONF$).*", "S(?:BATCH|QUEUE|CANCEL|ACCT|INFO|CONTROL)_.*")
 _TAG = r"[^|]*\.(?P<batch>b[a-z2-7]{14})$"
 _ELEMENT = r"^(?P<job>[0-9]+_(?P<index>[0-9]+))\|[0-9]+\|[0-9]+\|"
 _ROW = _ELEMENT + r"[^|]*\|[^|]*\|" + _TAG
@@ -84,6 +81,15 @@ class SlurmDialect:
             ),
         )
 
+    def survey(self) -> Exchange[Site | None]:
+        """What the cluster bears; None when nobody answers there."""
+        return slurm_site.survey(self.options)
+
+    def within(self, site: Site) -> SlurmDialect:
+        """The same, and no more than the cluster bears."""
+        bounds = [each for each in (self.limits.batch_max, site.batch_max, site.jobs_max) if each is not None]
+        return replace(self, limits=replace(self.limits, batch_max=max(1, min(bounds))))
+
     def submit(self, batch: Sequence[AttemptSpec]) -> Exchange[Mapping[Eid, StartOutcome]]:
         """Submit these as one array: they are of one sweep, and have the same demand."""
         eids = [spec.eid for spec in batch]
@@ -94,9 +100,7 @@ class SlurmDialect:
             "batch": beid,
             "name": name,
             "attempts": [spec_to_json(spec) for spec in batch],
-            "command": command_to_json(
-                Command(argv=tuple(words), drop=ALL_BUT_KEPT, stdin=submission.SCRIPT, timeout_s=SUBMIT_S)
-            ),
+            "command": command_to_json(submits(words, submission.SCRIPT, SUBMIT_S)),
             "rejects": list(submission.REJECTS),
         }
         request = Request(op="submit", body=body, timeout_s=SUBMIT_S + _MORE_S, repeatable=False)
@@ -143,13 +147,8 @@ def _demand(spec: AttemptSpec) -> Demand:
     return spec.demand or Demand(resources=Resources(walltime_s=spec.walltime_s, gpus=spec.gpus))
 
 
-def command(argv: Sequence[str], timeout_s: float = ASK_S, stdin: str = "") -> Command:
-    """With an environment in which nobody's habits change what is printed."""
-    return Command(argv=tuple(argv), env=_ENVIRONMENT, drop=_DROP, stdin=stdin, timeout_s=timeout_s)
-
-
-def _command(argv: Sequence[str], timeout_s: float = ASK_S, stdin: str = "") -> Mapping[str, Json]:
-    return command_to_json(command(argv, timeout_s, stdin))
+def _command(argv: Sequence[str]) -> Mapping[str, Json]:
+    return command_to_json(asks(argv))
 
 
 def _withdrawal(eids: Sequence[Eid], *, running: bool) -> Request:

@@ -5,6 +5,9 @@
     lab.kill_controller(); lab.start_controller()
     lab.close()
 
+With `accounting=True` it has a slurmdbd over a MariaDB of its own, so that sacct and sacctmgr answer, and limits of
+accounts and QOS are enforced.
+
 Several may run at once: nothing outside the folder is read or written. The folder must have a short path, because the
 daemons make sockets in it. A cluster of a test is quick to schedule and quick to forget; everything else is as usual.
 """
@@ -15,6 +18,8 @@ import contextlib
 import getpass
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,8 +27,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from reconciler.links.local import LocalLink
+from tests.fakes.slurm_accounts import Accounts
 
 START_S = 60.0
 STOP_S = 10.0
@@ -75,13 +82,17 @@ DEFAULTS = {
 class SlurmLab:
     """One cluster: munged, slurmctld and a slurmd for each node. They are our children, and end by pid."""
 
-    def __init__(self, folder: Path, *, nodes: int = 2, cpus: int = 64, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *, nodes: int = 2, cpus: int = 64, accounting: bool = False, **settings: str
+    ) -> None:
         """settings: further lines of slurm.conf."""
         self.folder = folder
+        self.accounts = Accounts(folder, self._spawn, self._end, self._answered) if accounting else None
         self.nodes = [f"n{number + 1}" for number in range(nodes)]
         self._cpus = cpus
         self._settings = {**DEFAULTS, **settings}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports = (0, 0)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -97,9 +108,15 @@ class SlurmLab:
             python.chmod(0o755)
         return python
 
-    def link(self) -> LocalLink:
-        """An agent on this machine that finds this cluster."""
-        return LocalLink(python=str(self.python))
+    def link(self, **environment: str) -> LocalLink:
+        """An agent on this machine that finds this cluster; environment: more of it."""
+        if not environment:
+            return LocalLink(python=str(self.python))
+        python = self.folder / f"python-{secrets.token_hex(4)}"
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+        python.write_text(f'#!/bin/sh\n{words} exec {self.python} "$@"\n')
+        python.chmod(0o755)
+        return LocalLink(python=str(python))
 
     def start(self) -> None:
         """Returns when all nodes are idle: after about a second."""
@@ -107,7 +124,11 @@ class SlurmLab:
         self.folder.chmod(0o755)
         for name in ("state", *(f"spool.{node}" for node in self.nodes)):
             (self.folder / name).mkdir(exist_ok=True)
-        self._configure()
+        port, first = _free_ports(2 + len(self.nodes))
+        self._ports = (port, first + 1)
+        if self.accounts is not None:
+            self._settings.update(self.accounts.configure(first))
+        self.configure()
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
@@ -120,10 +141,14 @@ class SlurmLab:
         ]  # fmt: skip
         self._spawn("munged", ["/usr/sbin/munged", "-F", "--force", *files])
         _until((self.folder / "munge.sock").exists, "munged")
+        if self.accounts is not None:
+            self.accounts.start()
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
         self.until_idle()
+        if self.accounts is not None:
+            _until(self._is_registered, "cluster in the accounting")
 
     def until_idle(self) -> None:
         """All nodes are up, and free of reasons not to be used."""
@@ -135,8 +160,11 @@ class SlurmLab:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
                 self.run("scancel", f"--user={getpass.getuser()}")
                 _until(lambda: not self.run("squeue", "-h", "-t", "R,CG"), "jobs to end", STOP_S)
-        for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld", "munged"]:
+        for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld"]:
             self._end(name, signal.SIGTERM)
+        if self.accounts is not None:
+            self.accounts.close()
+        self._end("munged", signal.SIGTERM)
 
     # ------------------------------------------------------------------------------------------ what is done to it
 
@@ -150,6 +178,20 @@ class SlurmLab:
     def signal_controller(self, number: int) -> None:
         """SIGSTOP and SIGCONT, say."""
         self._children["slurmctld"].send_signal(number)
+
+    def signal_accounting(self, number: int) -> None:
+        """The same, of slurmdbd."""
+        self._children["slurmdbd"].send_signal(number)
+
+    def lose_state(self, **settings: str) -> None:
+        """The controller begins anew: it knows no job any more, and counts their ids from FirstJobId again."""
+        self.kill_controller()
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+        self.configure(**settings)
+        self.start_controller()
+        self.until_it_answers()
+        self.until_idle()
 
     def start_node(self, node: str) -> None:
         self._spawn(f"slurmd.{node}", ["/usr/sbin/slurmd", "-D", "-N", node])
@@ -181,9 +223,11 @@ class SlurmLab:
 
     # ------------------------------------------------------------------------------------------ its daemons
 
-    def _configure(self) -> None:
+    def configure(self, **settings: str) -> None:
+        """Write slurm.conf, with these lines changed; daemons that start from now on heed it."""
+        self._settings.update(settings)
         host = socket.gethostname().partition(".")[0]
-        port, first = _free_ports(1 + len(self.nodes))
+        port, first = self._ports
         text = CONFIG.format(
             host=host,
             port=port,
@@ -197,11 +241,12 @@ class SlurmLab:
         )
         (self.folder / "slurm.conf").write_text(text)
 
-    def _spawn(self, name: str, argv: list[str]) -> None:
+    def _spawn(self, name: str, argv: list[str], more: Mapping[str, str] = MappingProxyType({})) -> None:
+        """more: of its environment."""
         with (self.folder / f"{name}.out").open("ab") as out:
             self._children[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *argv],  # whoever started it may be killed
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, **more},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -220,6 +265,15 @@ class SlurmLab:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+    def _answered(self, *argv: str) -> str | None:
+        """What a client says; None when it fails."""
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            return self.run(*argv, timeout_s=5.0)
+        return None
+
+    def _is_registered(self) -> bool:
+        return str(self._ports[0]) in (self._answered("sacctmgr", "-nP", "show", "cluster", "format=ControlPort") or "")
 
     def _states(self) -> dict[str, bool]:
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from reconciler.catalog import Catalog, Sweep
 from reconciler.clock import Clock
 from reconciler.core import identity
 from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.jobs import Demand, options_of
+from reconciler.core.lifecycle import NOT_LISTED
 from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, SweepName, Task
 from reconciler.core.wire import AttemptSpec, CancelOutcome, CodeSpec, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
@@ -129,13 +131,13 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
     What runs an older spec is given up, as is what needs code that cannot be brought, and what a scheduler refuses:
     another number will run it. A scheduler is told at once of what is of one sweep and asks for the same.
     """
-    given_up: dict[str, list[Eid]] = {"Outdated": [], "SubmissionRefused": [], "ProjectNotReady": []}
+    given_up: dict[str, list[Eid]] = {"Outdated": [], "ProjectNotReady": []}
     ready: list[tuple[Attempt, Sweep, Brought | None]] = []
     for attempt, sweep in _intended(source, store, catalog):
         if sweep is None or sweep.digest != attempt.digest:
             given_up["Outdated"].append(attempt.eid)
-        elif source.barred.hold(sweep.name, sweep.row.generation) is not None:
-            given_up["SubmissionRefused"].append(attempt.eid)
+        elif (bar := source.barred.hold(sweep.name, sweep.row.generation)) is not None:
+            given_up.setdefault(bar.reason, []).append(attempt.eid)
         elif sweep.code is None:
             ready.append((attempt, sweep, None))
         elif (found := projects.found(sweep.code)) is not None:
@@ -179,15 +181,34 @@ def _demand(source: Source, attempt: Attempt, sweep: Sweep) -> Demand | None:
 
 
 async def revoke(
-    source: Source, store: Store, catalog: Catalog, clock: Clock, eids: Sequence[Eid], reason: str = "NotListed"
+    source: Source, store: Store, catalog: Catalog, clock: Clock, given_up: Mapping[Eid, str], reason: str = NOT_LISTED
 ) -> Applied:
-    """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides."""
-    outcomes = await source.ask(source.dialect.revoke(eids))
+    """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides.
+
+    given_up: with what is told of each.
+    """
+    outcomes = await source.ask(source.dialect.revoke(list(given_up)))
     crashpoint("apply.revoked")
     won = [eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.REVOKED]
-    _record_revoked(store, catalog, won, clock.now(), reason)
+    if reason == NOT_LISTED:
+        _count_unstarted(source, store, catalog, {eid: given_up[eid] for eid in won})
+    _record_revoked(store, catalog, won, clock.now(), reason, given_up)
     claimed = tuple(eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.CLAIMED)
     return Applied(sent=len(outcomes), look_at=claimed)
+
+
+def _count_unstarted(source: Source, store: Store, catalog: Catalog, won: Mapping[Eid, str]) -> None:
+    """These were submitted, and have not started: attempts that were sent at one moment were so together."""
+    sent: dict[SweepName, set[Instant | None]] = {}
+    said: dict[SweepName, str] = {}
+    for eid, attempt in store.attempts_by_eid(won).items():
+        if attempt.phase is Phase.QUEUED and not attempt.cancel:
+            sent.setdefault(attempt.key.sweep, set()).add(attempt.sent_at)
+            said[attempt.key.sweep] = max(said.get(attempt.key.sweep, ""), won[eid], key=len)
+    for name, moments in sent.items():
+        sweep = catalog.get(name)
+        if sweep is not None:
+            source.barred.unstarted(name, sweep.row.generation, len(moments), said[name])
 
 
 async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: Clock) -> tuple[Eid, ...]:
@@ -203,7 +224,8 @@ async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: 
     due = [each.eid for each in queued if (edited.get(each.eid) or float("-inf")) > each.intended_at]
     if not due:
         return ()
-    return (await revoke(source, store, catalog, clock, due[: source.dialect.limits.batch_max], "Outdated")).look_at
+    some = dict.fromkeys(due[: source.dialect.limits.batch_max], "it had not started")
+    return (await revoke(source, store, catalog, clock, some, "Outdated")).look_at
 
 
 async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, float]) -> Applied:
@@ -257,7 +279,12 @@ def checkpoint_name(task: Task, attempt: Attempt) -> str:
 
 
 def _record_revoked(
-    store: Store, catalog: Catalog, eids: Sequence[Eid], now: Instant, reason: str = "NotListed"
+    store: Store,
+    catalog: Catalog,
+    eids: Sequence[Eid],
+    now: Instant,
+    reason: str = "Revoked",
+    told: Mapping[Eid, str] = MappingProxyType({}),
 ) -> list[Eid]:
     """They never started, and never will: we won their claims.
 
@@ -270,7 +297,7 @@ def _record_revoked(
             phase=Phase.CANCELLED,
             reason=attempt.cancel or reason,
             ended_at=now,
-            message="it had not started",
+            message=told.get(attempt.eid, "it had not started"),
         )
         for attempt in attempts.values()
         if attempt.phase is Phase.QUEUED

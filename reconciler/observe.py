@@ -13,6 +13,7 @@ from reconciler.core.evidence import Scheduled, evidence
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task, TaskKey
 from reconciler.core.resolve import GiveUp, Resolution, Resubmit, Unresolved, resolve
 from reconciler.core.wire import Found
+from reconciler.redaction import redact
 from reconciler.store import Store
 
 
@@ -24,7 +25,8 @@ class Observation:
     changed      sweeps of which something was recorded
     ended        how many attempts ended
     again        attempts that nothing was found of: to be started again under the same eid
-    give_up      attempts that will not start any more, as far as can be told: to be revoked
+    give_up      attempts that will not start any more, as far as can be told: to be revoked; with what is told of them
+    started      sweeps of which an attempt is known to have started only now
     refused      what the source said when it could not even start something, or ""
     differs      sweeps whose code on the source is not what was verified
     unresolved   attempts whose fate the evidence does not tell, with their sweeps
@@ -34,7 +36,8 @@ class Observation:
     changed: frozenset[SweepName]
     ended: int
     again: int
-    give_up: tuple[Eid, ...]
+    give_up: Mapping[Eid, str]
+    started: frozenset[SweepName]
     refused: str
     differs: frozenset[SweepName]
     unresolved: Mapping[Eid, SweepName]
@@ -69,7 +72,8 @@ class _Findings:
         self.news: list[Attempt] = []
         self.again: set[Eid] = set()
         self._acknowledge: list[Eid] = []
-        self._give_up: list[Eid] = []
+        self._give_up: dict[Eid, str] = {}
+        self._started: set[SweepName] = set()
         self._unresolved: dict[Eid, SweepName] = {}
         self._ended = 0
         self._refused = ""
@@ -78,7 +82,10 @@ class _Findings:
     def take(self, attempt: Attempt, found: Found, resolution: Resolution | None) -> None:
         """The attempt as it was, and what was resolved of it."""
         match resolution:
-            case Attempt() as attempt:
+            case Attempt() as learned:
+                if attempt.nonce is None and learned.nonce is not None:
+                    self._started.add(attempt.key.sweep)
+                attempt = learned
                 self._ended += attempt.phase.ended
                 self.news.append(attempt)
             case Resubmit():
@@ -89,7 +96,7 @@ class _Findings:
                     self._refused = resolution.message
                 self.news.append(replace(attempt, accepted_at=None))
             case GiveUp():
-                self._give_up.append(found.eid)
+                self._give_up[found.eid] = redact(resolution.message)
             case Unresolved():
                 self._unresolved[found.eid] = attempt.key.sweep
             case None:
@@ -104,7 +111,8 @@ class _Findings:
             changed=frozenset(attempt.key.sweep for attempt in self.news),
             ended=self._ended,
             again=len(self.again),
-            give_up=tuple(self._give_up),
+            give_up=self._give_up,
+            started=frozenset(self._started),
             refused=self._refused,
             differs=frozenset(self._differs),
             unresolved=self._unresolved,

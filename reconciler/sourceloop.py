@@ -372,6 +372,7 @@ class SourceLoop:
         for found in page:
             self._unresolved.pop(found.eid, None)
         self._unresolved.update(seen.unresolved)
+        self.source.barred.started(seen.started)
         if seen.ended:
             self._ends.append((self._clock.elapsed(), seen.ended))
         if seen.refused:

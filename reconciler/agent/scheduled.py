@@ -11,7 +11,7 @@ submits nothing, and tells what is known. Only what was certainly not taken free
 import functools
 import os
 import time
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Pattern, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Pattern, Set, Tuple
 
 from . import batch, shapes
 from .batch import Batch
@@ -29,6 +29,7 @@ UNKNOWN = "Interrupted"  # what a submission is that died: the daemon must look 
 MAX_COMMANDS = 16
 JOBS_AT_ONCE = 200  # in one command that ends them, or asks about them
 ANSWER_BYTES = 1 << 16  # of what a submission said, beside the batch
+LAST_WORDS_OF = 20  # jobs, in one look
 
 
 class Row(NamedTuple):
@@ -224,19 +225,41 @@ def look_at(place: Place, eids: List[str], listing: Command, row: Pattern[str], 
             continue
     places = batch.of(place, eids)
     told: Object = {each.beid: {"name": each.name, "eids": list(each.eids)} for each, _ in places.values()}
-    found: Object = {eid: sight.told() for eid, sight in sights.items()}
+    told_of: Dict[str, Object] = {eid: sight.told() for eid, sight in sights.items()}
     asked: List[Json] = []
-    if histories and listed["rc"] == 0:
+    if listed["rc"] == 0:
         rows = {(each.beid, each.place) for each in _rows(listed, [row])}
-        gone = [
-            (places[eid][0].name, str(sight.claim.raw.get("job") or ""))
-            for eid, sight in sights.items()
-            if sight.claim is not None and _may_live(sight) and _is_missing(places.get(eid), rows)
-        ]
-        if gone:
-            words = {"names": _joined(name for name, _ in gone), "jobs": _joined(job for _, job in gone if job)}
-            asked = [run(history.filled(**words)) for history in histories]
+        missing = {eid: sight for eid, sight in sights.items() if _is_missing(places.get(eid), rows)}
+        for eid, words in _last_words(place, places, missing):
+            told_of[eid]["said"] = words
+        if histories:
+            asked = _pasts(histories, places, missing)
+    found: Object = dict(told_of)
     return {"found": found, "listing": listed, "histories": asked, "batches": told}
+
+
+def _pasts(histories: List[Command], places: Dict[str, Tuple[Batch, int]], missing: Dict[str, Sight]) -> List[Json]:
+    """What the histories tell of those that started, and have left no record."""
+    gone = [
+        (places[eid][0].name, str(sight.claim.raw.get("job") or ""))
+        for eid, sight in missing.items()
+        if sight.claim is not None and _may_live(sight)
+    ]
+    if not gone:
+        return []
+    words = {"names": _joined(name for name, _ in gone), "jobs": _joined(job for _, job in gone if job)}
+    return [run(history.filled(**words)) for history in histories]
+
+
+def _last_words(
+    place: Place, places: Dict[str, Tuple[Batch, int]], missing: Dict[str, Sight]
+) -> Iterator[Tuple[str, str]]:
+    """Of jobs that ended before they could claim anything. A few tell enough: they are a reason, and no proof."""
+    silent = [eid for eid, sight in missing.items() if sight.claim is None and not sight.torn]
+    for eid in silent[:LAST_WORDS_OF]:
+        words = batch.last_words(place, *places[eid])
+        if words:
+            yield eid, words
 
 
 def _may_live(sight: Sight) -> bool:

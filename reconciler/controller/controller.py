@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 
 from reconciler.catalog import Catalog, Sweep
@@ -165,6 +166,8 @@ class Controller:
 
     async def _requests_pass(self) -> None:
         for done in await self._actions.run():
+            for sweep, loop in product(done.sweeps, self._loops.values()):
+                loop.source.barred.lift(sweep)
             self._look_at(done.sweeps)
             if done.look:
                 self._queue.add(REPOSITORY)

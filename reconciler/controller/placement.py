@@ -71,13 +71,22 @@ def _may_hide(queues: Sequence[Queue], decided: Dispatch, mixed: Set[SweepName],
 
 
 def _queue(store: Store, sweep: Sweep, loops: Mapping[SourceName, SourceLoop], now: Instant, *, limit: int) -> Queue:
-    """As for readers; also barred from sources on which its code is not ready, and from those that refuse it."""
-    problems = {
-        name: loop.source.barred.hold(sweep.name, sweep.row.generation) or loop.code_problem(sweep.code)
-        for name, loop in loops.items()
-    }
-    barred = {name: hold for name, hold in problems.items() if hold is not None}
-    return replace(queue_of(store, sweep, now, limit=limit), barred=barred)
+    """As for readers; also barred from sources on which its code is not ready, and from those that refuse it.
+
+    Where nothing of it has started for long, one attempt tries now and then.
+    """
+    queue, generation = queue_of(store, sweep, now, limit=limit), sweep.row.generation
+    barred: dict[SourceName, Hold] = {}
+    trials: dict[SourceName, Hold] = {}
+    for name, loop in loops.items():
+        bars = loop.source.barred
+        hold = bars.hold(sweep.name, generation) or loop.code_problem(sweep.code)
+        trial = None if hold is not None else bars.trial(sweep.name, generation)
+        if hold is not None:
+            barred[name] = hold
+        elif trial is not None:
+            (barred if queue.per_source.get(name) else trials)[name] = trial
+    return replace(queue, barred=barred, trials=trials)
 
 
 def capacities_now(store: Store, loops: Mapping[SourceName, SourceLoop]) -> list[Capacity]:

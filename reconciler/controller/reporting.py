@@ -100,6 +100,7 @@ def source_facts(
         unresolved=loop.unresolved(),
         problem=None if loop.untried else loop.problem,
         stuck=loop.source.queue.stuck if loop.source.queue is not None else "",
+        unstarted=loop.source.barred.not_starting,
         uncollected=uncollected,
         uncollectable=loop.collector.tally.problem if loop.collector is not None else None,
         details=details(loop, codes),

@@ -43,6 +43,7 @@ class Queue:
     waiting     all desired waiting tasks; delayed: those of them in backoff; next_wake: when the first backoff passes
     active      attempts of the sweep that are queued or running; per_source: the same by source
     barred      sources that may take nothing of this sweep now, because its code is not ready there, and why
+    trials      sources that may take one attempt now, and why no more
     gate        closed: nothing of this sweep starts, for this reason (Paused, SweepCancelled, MaxFailuresReached,
                 DependencyNotReady, NotScheduled, PruneBlocked, …)
     """
@@ -58,6 +59,7 @@ class Queue:
     parallelism: int | None = None
     gate: Hold | None = None
     barred: Mapping[SourceName, Hold] = field(default_factory=dict)
+    trials: Mapping[SourceName, Hold] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
 
 
@@ -127,12 +129,13 @@ class _Room:
 class _Line:
     """One sweep in this pass: its next head, what it was given, and why its other heads are held."""
 
-    __slots__ = ("active", "allowed", "found", "held", "next", "per_source", "queue", "rest", "rooms")
+    __slots__ = ("active", "allowed", "barred", "found", "held", "next", "per_source", "queue", "rest", "rooms")
 
     def __init__(self, queue: Queue, capacities: Sequence[Capacity], rooms: Mapping[SourceName, _Room]) -> None:
         self.queue = queue
         self.rooms = rooms
         self.allowed = allowed(queue.placement, capacities)
+        self.barred = dict(queue.barred)
         self.active = queue.active
         self.per_source = dict(queue.per_source)
         self.next = 0
@@ -163,7 +166,7 @@ class _Line:
         """The room for these resources, or why there is none. Room only shrinks in a pass: a hold is remembered."""
         found = self.found.get(resources)
         if found is None:
-            fitting = usable(self.allowed, resources, self.queue.barred)
+            fitting = usable(self.allowed, resources, self.barred)
             found = fitting if isinstance(fitting, Hold) else [self.rooms[capacity.name] for capacity in fitting]
             self.found[resources] = found
         if isinstance(found, Hold):
@@ -203,6 +206,9 @@ class _Line:
         room.gpus_free -= head.resources.gpus
         self.active += 1
         self.per_source[name] = self.per_source.get(name, 0) + 1
+        if name in self.queue.trials:
+            self.barred[name] = self.queue.trials[name]
+            self.found.clear()
         return Start(head.key, name, head.resources.gpus)
 
     def holds(self, now: Instant) -> tuple[Hold, ...]:
@@ -216,8 +222,14 @@ class _Line:
             rest = self.rest or Hold(reason="NextInLine", message=NEXT, until=now if started else None)
             held[rest] = held.get(rest, 0) + beyond
         if queue.delayed:
-            held[_backoff(queue.next_wake)] = queue.delayed
+            delayed = self._delayed()
+            held[delayed] = held.get(delayed, 0) + queue.delayed
         return tuple(replace(hold, tasks=tasks) for hold, tasks in held.items())
+
+    def _delayed(self) -> Hold:
+        """Why those in backoff wait: for that, unless nothing of the sweep starts anywhere before somebody acts."""
+        found = usable(self.allowed, CPU_ONLY, self.barred) if self.barred else ()
+        return found if isinstance(found, Hold) else _backoff(self.queue.next_wake)
 
 
 def _take_turns(lines: Iterable[_Line]) -> Iterator[Start]:

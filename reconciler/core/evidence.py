@@ -100,10 +100,12 @@ class NotListed:
     """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more.
 
     at: the source's own clock at that time: ours may jump.
+    said: what its job said that ended before it claimed anything, as far as that is known; it proves nothing.
     """
 
     settled: bool
     at: Instant
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def _queue(found: Found, scheduled: Scheduled) -> Iterator[Evidence]:
     if found.job is not None:
         yield Listed(found.job)
     elif found.listing is Listing.CLEAN:
-        yield NotListed(settled=found.eid in scheduled.gone, at=scheduled.clock)
+        yield NotListed(settled=found.eid in scheduled.gone, at=scheduled.clock, said=found.said)
     if found.account is not None:
         yield Accounted(found.account)
 

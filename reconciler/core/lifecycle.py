@@ -5,7 +5,8 @@ and another wait: it is the only place where retries, their budget and their bac
 
 The budget belongs to (task, digest): an attempt of another digest starts it afresh. Only started attempts that failed
 count against `retry.limit`; what never started, what says "resume me" and what a rule excuses is uncounted, and capped
-by UNCOUNTED_MAX, so that nothing is retried for ever. What we cancelled or revoked ourselves is neither.
+by UNCOUNTED_MAX, so that nothing is retried for ever. What we cancelled or revoked ourselves is neither; but what was
+given up because its scheduler has it no more is not submitted again at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from reconciler.core.spec import Backoff, MaxFailures, RetryAction, RetryPolicy,
 UNCOUNTED_MAX = 20
 SCALE_MAX = 1e6  # times what the manifest asks for: beyond any machine, and still a number
 ROUNDING = 1e-9  # what binary fractions may be off by: 7 % of 100 is 7, not 6.999…
+GIVE_UPS_MAX = UNCOUNTED_MAX // 2
+NOT_LISTED = "NotListed"  # the reason of an attempt that was given up: its scheduler has it no more, and it never began
 RESUME = "Resume"  # the reason of an attempt that ended with exit code 75: it wants to go on in another attempt
 
 
@@ -43,6 +46,8 @@ def settle(task: Task, attempt: Attempt, *, retry: RetryPolicy, desired: bool, r
         case Phase.FAILED | Phase.LOST:
             return _after_failure(task, attempt, retry, desired, now)
         case Phase.CANCELLED:
+            if desired and attempt.reason == NOT_LISTED:
+                return _after_giving_up(task, retry, now)
             return replace(task, phase=Phase.WAITING) if desired else task
         case Phase.SUCCEEDED | Phase.WAITING | Phase.QUEUED | Phase.RUNNING:
             return task
@@ -143,6 +148,16 @@ def _after_failure(task: Task, attempt: Attempt, retry: RetryPolicy, desired: bo
         not_before=now + backoff_s(retry.backoff, task.failures + task.uncounted),
         scale=_multiplied(task.scale, rule.scale if rule else {}),
     )
+
+
+def _after_giving_up(task: Task, retry: RetryPolicy, now: Instant) -> Task:
+    """Nothing ran, and it never will: the task waits, longer each time, and is never lost for it.
+
+    So of the uncounted failures that it may have, give-ups use up a half at most.
+    """
+    uncounted = max(task.uncounted, min(task.uncounted + 1, GIVE_UPS_MAX))
+    wait_s = backoff_s(retry.backoff, task.failures + uncounted)
+    return replace(task, phase=Phase.WAITING, reason="Backoff", uncounted=uncounted, not_before=now + wait_s)
 
 
 def _started(attempt: Attempt) -> bool:

@@ -96,6 +96,13 @@ REASONS: Mapping[str, Reason] = {
         "`reconciler approve PLAN`, or push a commit that descends from the rewritten head.",
     ),
     "Intended": Reason("The attempt is written down and about to be submitted to its source.", ""),
+    "JobsNotStarting": Reason(
+        "The scheduler has taken several submissions of the sweep in a row, and no job of them has begun its task: "
+        "they ended on their nodes before. Nothing more of the sweep goes there for a while, then one task tries. The "
+        "message has the last words of such a job, if it had any.",
+        "Mend the nodes: they need Python 3.6 or later (`nodePython` of the source), and the source's `root` with room "
+        "on its disk. The next start ends this; `reconciler retry SWEEP` or an edit of the manifest tries at once.",
+    ),
     "JobsStuck": Reason(
         "Jobs in the queue of the source's scheduler will not start before somebody does something: they are held, or "
         "ask for what the cluster never gives. The message has the scheduler's reason.",
@@ -150,7 +157,8 @@ REASONS: Mapping[str, Reason] = {
         "Add the point again if it should run.",
     ),
     "NotListed": Reason(
-        "The scheduler did not have the attempt for long, and it had not started: another one replaces it.",
+        "The scheduler did not have the attempt for long, and it had not started: another one replaces it, after a "
+        "backoff. The message has the last words of its job, if it had any.",
         "",
     ),
     "NotLookedAt": Reason("The code was not needed on any source since the daemon began, so nobody has looked.", ""),

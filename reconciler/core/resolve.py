@@ -48,6 +48,7 @@ from reconciler.core.evidence import (
     WrongHost,
 )
 from reconciler.core.jobs import Account
+from reconciler.core.lifecycle import NOT_LISTED
 from reconciler.core.model import Attempt, Digest, HostIdentity, Instant, Phase
 from reconciler.core.wire import Claim, ExitRecord
 
@@ -245,7 +246,8 @@ def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresol
     if attempt.cancel or facts.listed or facts.signs & {LockHeld(), Waiting()}:
         return None
     if facts.gone is not None:
-        return GiveUp(reason="NotListed", message="the scheduler does not have it, and it has not started")
+        said = f": {facts.gone.said}" if facts.gone.said else ""
+        return GiveUp(reason=NOT_LISTED, message=f"the scheduler does not have it, and it has not started{said}")
     if facts.refused and facts.differs:
         return Resubmit(reason="ProjectDiffers", message=f"the code there is not what was verified: {facts.refused}")
     if facts.refused:

@@ -40,11 +40,13 @@ POLARITY: Mapping[str, Polarity] = {
     "Fenced": Polarity.BAD,
     "WrongHost": Polarity.BAD,
     "QueueStuck": Polarity.BAD,
+    "StartsFail": Polarity.BAD,
     "CollectFailed": Polarity.BAD,
     # of both
     "Unresolved": Polarity.BAD,
 }
 TOLD = (Phase.RUNNING, Phase.QUEUED, Phase.SUCCEEDED, Phase.FAILED, Phase.LOST, Phase.CANCELLED, Phase.WAITING)
+BARRED = ("SubmissionRefused", "JobsNotStarting")  # a source takes none of it before somebody does something
 NAMED_PROBLEMS = ("Fenced", "WrongHost")  # problems of a source that are conditions of their own, besides Up
 
 
@@ -110,6 +112,7 @@ class SourceFacts:
 
     problem      why it cannot be used (no answer, fenced, wrong host, …)
     stuck        why jobs in its scheduler's queue will not start before somebody does something; "" = none are
+    unstarted    whose jobs end there, one submission after the other, before they have started; "" = nobody's
     uncollected  ended attempts whose results are still to come here; uncollectable: what hinders that
     """
 
@@ -123,6 +126,7 @@ class SourceFacts:
     unresolved: int = 0
     problem: Problem | None = None
     stuck: str = ""
+    unstarted: str = ""
     uncollected: int = 0
     uncollectable: Problem | None = None
     details: Mapping[str, Json] = field(default_factory=dict)  # told as they are
@@ -197,7 +201,8 @@ def source_status(facts: SourceFacts) -> SourceStatus:
             _up(facts),
             _when("Disabled", None if facts.enabled else DISABLED),
             *(_when(kind, facts.problem if named == kind else None) for kind in NAMED_PROBLEMS),
-            _when("QueueStuck", Problem(reason="JobsStuck", message=facts.stuck) if facts.stuck else None),
+            _when("QueueStuck", _problem("JobsStuck", facts.stuck)),
+            _when("StartsFail", _problem("JobsNotStarting", facts.unstarted)),
             _when("CollectFailed", facts.uncollectable),
             _when("Unresolved", _unresolved(facts.unresolved)),
         ]
@@ -228,6 +233,11 @@ def _when(kind: str, problem: Problem | None) -> Condition:
     if problem is None:
         return _condition(kind, ConditionStatus.FALSE, "AsExpected")
     return _condition(kind, ConditionStatus.TRUE, problem.reason, problem.message)
+
+
+def _problem(reason: str, message: str) -> Problem | None:
+    """None when there is nothing to tell."""
+    return Problem(reason=reason, message=message) if message else None
 
 
 def _listed(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -272,9 +282,10 @@ def _stalled(facts: SweepFacts) -> Problem | None:
     unfit = sum(hold.tasks for hold in facts.holds if hold.reason == "NoSourceFits")
     if waiting and unfit >= waiting:
         return Problem(reason="NoSourceFits", message=f"no source could ever take the {waiting} waiting tasks")
-    refused = [hold for hold in facts.holds if hold.reason == "SubmissionRefused"]
-    if waiting and sum(hold.tasks for hold in refused) >= waiting:
-        return Problem(reason="SubmissionRefused", message=refused[0].message)
+    barred = [hold for hold in facts.holds if hold.reason in BARRED]
+    backing_off = sum(hold.tasks for hold in facts.holds if hold.reason == "Backoff")
+    if barred and sum(hold.tasks for hold in barred) + backing_off >= waiting:
+        return Problem(reason=barred[0].reason, message=barred[0].message)
     if failed and not waiting:
         return Problem(reason="TasksFailed", message=f"{failed} tasks failed for good, and nothing else is left to run")
     return None

@@ -34,11 +34,11 @@ Operations:
                                                    then what lies there, then what else it says of those that are gone
     withdraw  {eids, listing, ends, running}     → {"outcomes"}; wins the claims, and takes those from the queue that it
                                                    lists; `running`: what has started is told to end, too
-    run       {commands}                         → {"ran": {key: Ran}}; programs that only look
+    inquire   {commands}                         → {"ran": {key: Ran}}; programs that only look, one after the other
     census    {after}                            → Census; all that is left of attempts, a page at a time
 
 An empty `instance` is a visitor's: its hello wins nothing and makes nothing, its `owner` is whose root it is ("" for
-nobody's), and nothing may follow but a census and what is read of attempts.
+nobody's), and nothing may follow but a census, what is read of attempts, and programs that only look.
 
 `Found` is everything that lies on the source about one attempt, read in the order lock, claim, exit record, so that an
 end is never overlooked.
@@ -189,6 +189,7 @@ class Found:
     listing: Listing = Listing.NONE  # how the scheduler answered, if there is one
     job: Job | None = None  # its row in a clean listing; the tag, not the id, made it this attempt's
     account: Account | None = None  # what the accounting says, if it says anything
+    said: str = ""  # the last words of a job that is listed no more and has not claimed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

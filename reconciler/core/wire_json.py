@@ -40,6 +40,7 @@ REFUSALS = frozenset({"ForeignRoot", "BadRequest", "RootUnusable", "UnsafeName",
 
 WHOLE_MAX = 2**63 - 1  # what the store can keep
 NUMBER_MAX = 1e18  # infinities and nonsense are garbled, too
+SAID_MAX = 1000
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -151,6 +152,7 @@ def found_from_json(eid: Eid, value: Json) -> Found:
         refused=_text(found, "refused"),
         differs=_flag(found, "differs") if "differs" in found else False,
         directory=_text(found, "directory"),
+        said=_text(found, "said")[:SAID_MAX] if "said" in found else "",
     )
 
 

@@ -92,6 +92,20 @@ def test_a_task_that_waits_for_a_gpu_stops_the_source_from_queueing_others():
     assert starts([gpu, cpu], [source(slots=2, active=2, prefetch=4, gpus=1)]) == []
 
 
+TRIAL = Hold(reason="JobsNotStarting", message="one tries")
+
+
+def test_where_nothing_starts_one_tries_and_the_others_wait():
+    decided = dispatch([queue("s", 5, trials={"a": TRIAL}), queue("t", 2)], [source(slots=9)], NOW)
+
+    assert ["s", "t", "t"] == sorted(start.key.sweep for start in decided.starts)
+    assert (replace(TRIAL, tasks=4),) == decided.holds["s"]
+
+
+def test_where_it_starts_elsewhere_the_others_go_there():
+    assert {"a": 1, "b": 4} == split([queue("s", 5, trials={"a": TRIAL})], [source("a", slots=9), source("b", slots=9)])
+
+
 # ------------------------------------------------------------------------------------------------ limits
 
 

@@ -10,7 +10,16 @@ from core_worlds import DIGESTS, RETRIES, ends, example_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.lifecycle import UNCOUNTED_MAX, allowed_failures, backoff_s, reruns, scaled, settle
+from reconciler.core.lifecycle import (
+    GIVE_UPS_MAX,
+    NOT_LISTED,
+    UNCOUNTED_MAX,
+    allowed_failures,
+    backoff_s,
+    reruns,
+    scaled,
+    settle,
+)
 from reconciler.core.model import Digest, FailureClass, Phase, Resources
 from reconciler.core.spec import Backoff, MaxFailures, RetryAction, RetryPolicy, RetryRule, UpdatePolicy
 
@@ -34,6 +43,7 @@ def with_rules(*rules, limit=2):
 LOST = attempt(Phase.LOST, failure=FailureClass.LOST, reason="Lost")
 RESUME = attempt(Phase.FAILED, reason="Resume")
 REVOKED = attempt(Phase.CANCELLED, reason="Revoked", started_at=None)
+GIVEN_UP = attempt(Phase.CANCELLED, reason=NOT_LISTED, started_at=None)
 REMOVED = attempt(Phase.CANCELLED, reason="Removed")
 NOT_STARTED = attempt(Phase.LOST, failure=FailureClass.LOST, reason="Lost", started_at=None)
 SPENT = task(failures=2)
@@ -90,6 +100,15 @@ RULES = {
         ("waiting", 0, 1),
     ),
     "a revoked attempt is no failure": (task(), REVOKED, {}, ("waiting", 0, 0)),
+    "what its scheduler does not have was never started, and is not submitted again at once": (
+        task(),
+        GIVEN_UP,
+        {},
+        ("waiting", 0, 1),
+    ),
+    "however often that happens": (task(uncounted=GIVE_UPS_MAX), GIVEN_UP, {}, ("waiting", 0, GIVE_UPS_MAX)),
+    "even after so many others": (task(uncounted=UNCOUNTED_MAX), GIVEN_UP, {}, ("waiting", 0, UNCOUNTED_MAX)),
+    "given up, and no longer desired: an end": (task(), GIVEN_UP, {"desired": False}, ("cancelled", 0, 0)),
     "cancelled, and no longer desired: an end": (task(), REMOVED, {"desired": False}, ("cancelled", 0, 0)),
     "cancelled, and desired again: waits": (task(), REMOVED, {}, ("waiting", 0, 0)),
     "an outdated failure runs again, afresh": (SPENT, FAILED, {"rerun": True}, ("waiting", 0, 0)),
@@ -160,6 +179,10 @@ def test_the_reason_of_a_wait_is_why_it_waits():
 @pytest.mark.parametrize(("failures", "wait"), [(0, 10.0), (1, 30.0)])
 def test_a_failure_backs_off_longer_each_time(failures, wait):
     assert settled(task(failures=failures), FAILED).not_before == NOW + wait
+
+
+def test_what_was_given_up_backs_off_longer_each_time():
+    assert [NOW + 10.0, NOW + 30.0] == [settled(task(uncounted=n), GIVEN_UP).not_before for n in (0, 1)]
 
 
 def test_uncounted_failures_back_off_too():

@@ -32,6 +32,7 @@ REWRITTEN = Problem(reason="NotADescendant", message="the branch was rewritten")
 TIMED_OUT = Problem(reason="TimedOut", message="git did not answer")
 UNFIT = Hold(reason="NoSourceFits", message="", tasks=4)
 REFUSED = Hold(reason="SubmissionRefused", message="cluster refuses it: Invalid account", tasks=4)
+UNSTARTED = Hold(reason="JobsNotStarting", message="python3: not found", tasks=4)
 LIMITED = Hold(reason="ParallelismReached", message="", tasks=88)
 
 
@@ -127,6 +128,18 @@ SWEEPS = {
             "Reconciling": "False SubmissionRefused",
             "Stalled": "True SubmissionRefused",
         },
+    ),
+    "what waits has not started there for long": (
+        sweep(waiting=6, holds=[UNSTARTED, Hold(reason="Backoff", message="", tasks=2)]),
+        {
+            "Ready": "False JobsNotStarting",
+            "Reconciling": "False JobsNotStarting",
+            "Stalled": "True JobsNotStarting",
+        },
+    ),
+    "one of it tries whether it starts now": (
+        sweep(waiting=4, queued=1, holds=[UNSTARTED]),
+        {"Ready": "False Progressing", "Reconciling": "True Progressing"},
     ),
     "something takes some of it": (
         sweep(waiting=5, holds=[UNFIT]),

@@ -80,6 +80,7 @@ class Far:
         self.exits: dict[Eid, ExitRecord] = {}
         self.accounts: dict[Eid, Account] = {}
         self.waits: dict[Eid, Wait] = {}
+        self.said = ""  # by jobs that ended before they had claimed anything
         self.listing = Listing.CLEAN
         self.shown: Callable[[set[Eid]], set[Eid]] = lambda jobs: jobs
         self.answers: list[Exception | list[Eid]] = []
@@ -139,7 +140,17 @@ class Far:
         )
         account = self.accounts.get(eid) if clean else None
         claim, end = self.claims.get(eid), self.exits.get(eid)
-        return Found(eid=eid, staged=True, claim=claim, exit=end, listing=self.listing, job=job, account=account)
+        said = self.said if job is None and claim is None else ""
+        return Found(
+            eid=eid,
+            staged=True,
+            claim=claim,
+            exit=end,
+            listing=self.listing,
+            job=job,
+            account=account,
+            said=said,
+        )
 
     def _revoked(self, eid: Eid, kind: type[RevokeOutcome] | type[CancelOutcome]) -> RevokeOutcome | CancelOutcome:
         if eid not in self.claims:

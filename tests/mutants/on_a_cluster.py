@@ -101,4 +101,49 @@ MUTANTS = (
             "test_the_lock_and_the_boot_of_the_host_that_looks_prove_nothing_there[lost]"
         ),
     ),
+    Mutant(
+        name="jobs-that-never-start-are-submitted-for-ever",
+        guard="a sweep of which several submissions in a row did not start is held",
+        edits=(
+            Edit(
+                "reconciler/core/starts.py",
+                "    if streak.submissions < SUBMISSIONS or streak.held(at):\n",
+                "    if streak.submissions:\n",
+            ),
+        ),
+        caught_by=suite(
+            "sim/test_cluster_protocol.py::"
+            "test_nodes_that_cannot_start_our_jobs_are_tried_ever_more_seldom_and_all_runs_once_they_can"
+        ),
+    ),
+    Mutant(
+        name="all-of-them-try-whether-they-start",
+        guard="where nothing has started for long one attempt tries",
+        edits=(Edit("reconciler/core/dispatch.py", "        if name in self.queue.trials:\n", "        if False:\n"),),
+        caught_by=suite("core/test_dispatch.py::test_where_nothing_starts_one_tries_and_the_others_wait"),
+    ),
+    Mutant(
+        name="given-up-and-submitted-again-at-once",
+        guard="what was given up waits longer each time",
+        edits=(
+            Edit(
+                "reconciler/core/lifecycle.py",
+                "            if desired and attempt.reason == NOT_LISTED:\n",
+                "            if False:\n",
+            ),
+        ),
+        caught_by=suite("core/test_lifecycle.py::test_what_was_given_up_backs_off_longer_each_time"),
+    ),
+    Mutant(
+        name="a-start-changes-nothing",
+        guard="the first start lets all of the sweep go there again",
+        edits=(Edit("reconciler/sourceloop.py", "        self.source.barred.started(seen.started)\n", ""),),
+        caught_by=suite("adapters/test_sourceloop_unstarted.py::test_the_first_start_ends_it_for_all"),
+    ),
+    Mutant(
+        name="the-end-of-whoever-has-the-number",
+        guard="a number that was given out again is somebody else's: ends are ours by name and number",
+        edits=(Edit("reconciler/dialects/slurm_findings.py", "past.name == name and ", ""),),
+        caught_by=suite("dialects/test_slurm.py::test_an_end_of_another_start_is_none_of_this_one"),
+    ),
 )

@@ -191,6 +191,7 @@ class Scheduler:
         self.accounting_up = True
         self.recover()
         for node in self.nodes:
+            node.unfit = False
             self._boot(node)
             self._reconnect(node)
         for element in self.elements:

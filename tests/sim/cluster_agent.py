@@ -167,6 +167,7 @@ class Agent(Process):
             listing=listing,
             job=None if row is None else self._job(row),
             account=self._account(claim, entries),
+            said=folder.said if folder is not None and claim is None and row is None else "",
         )
 
     def _job(self, row: Element) -> Job:

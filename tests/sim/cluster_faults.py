@@ -46,6 +46,7 @@ class ClusterFaults:
             ("controller-killed", 4, self._crash),
             ("node-power-lost", 3, lambda: self._node(scheduler.lose_power)),
             ("node-cut-off", 3, lambda: self._node(scheduler.cut_off)),
+            ("nodes-unfit", 2, self._spoil),
             ("job-cancelled-by-hand", 2, lambda: self._job(scheduler.cancel_by_hand)),
             ("job-preempted", 2, lambda: self._job(scheduler.preempt)),
             ("job-out-of-memory", 2, lambda: self._job(scheduler.out_of_memory)),
@@ -108,6 +109,12 @@ class ClusterFaults:
 
     def _node(self, what: Callable[[Node, float], bool]) -> bool:
         return what(self.dice.choice(self.side.scheduler.nodes), self._any((20.0, 200.0, 900.0, 3000.0)))
+
+    def _spoil(self) -> None:
+        """One node, or all of them, cannot start what we submit."""
+        nodes = self.side.scheduler.nodes
+        for node in self.dice.choice((nodes, [self.dice.choice(nodes)])):
+            self._for_a_while(node, "unfit", True, False)
 
     def _job(self, what: Callable[[Element], object]) -> bool:
         ours = [each for each in self.side.scheduler.living("me") if each.name.startswith("sweep.b")]

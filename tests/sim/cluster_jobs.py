@@ -73,12 +73,17 @@ class Run(Protocol):
 
 @dataclass(eq=False)
 class Node:
-    """A compute node. cut: the controller does not reach it, while what runs there goes on."""
+    """A compute node.
+
+    cut    the controller does not reach it, while what runs there goes on
+    unfit  a job of ours ends there before it can claim anything: there is no Python, say
+    """
 
     name: str
     slots: int
     up: bool = True
     cut: bool = False
+    unfit: bool = False
     boots: int = 1
     running: list[Start] = field(default_factory=list)  # what really runs there, whatever the controller believes
     untold: list[Callable[[], None]] = field(default_factory=list)  # what it has to say once it is reached again

@@ -29,6 +29,7 @@ class Folder:
     exit: ExitRecord | None = None
     exit_seen_at: float = 0.0
     told: bool = False  # the outbox has it no more
+    said: str = ""  # by a job that ended before it had claimed anything
 
 
 @dataclass

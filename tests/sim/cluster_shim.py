@@ -13,7 +13,7 @@ from tests.sim.cluster_root import Root
 from tests.sim.oracle import Oracle, Truth
 from tests.sim.programs import RESUME, Habits
 
-CLAIM_LOST, NO_ROOM = 97, 98  # exit codes
+CLAIM_LOST, NO_ROOM, NOT_FOUND = 97, 98, 127  # exit codes
 TERM, KILL = 15, 9
 KILL_WAIT_S = 10.0
 WALLTIME_SLACK_S = (0.0, 0.0, 90.0)  # when the shim itself ends its task: before the scheduler does, or in its place
@@ -92,6 +92,11 @@ class Shim:
         self._nonce = f"{site.dice.getrandbits(64):016x}"
         folder = site.root.folders[self.eid]
         assert folder.spec is not None
+        if node.unfit:
+            site.count("starts-without-python")
+            folder.said = "exec: python3: not found"
+            self._leave(NOT_FOUND)
+            return
         claim = Claim(
             kind=ClaimKind.STARTED,
             at=self._wall(),

@@ -88,6 +88,24 @@ def waiting(it: Scene) -> None:
     it.scheduler.draining = True
 
 
+def unfit(it: Scene) -> None:
+    """No node can start what we submit."""
+    for node in it.scheduler.nodes:
+        node.unfit = True
+
+
+def test_nodes_that_cannot_start_our_jobs_are_tried_ever_more_seldom_and_all_runs_once_they_can() -> None:
+    with scene(SLURM, sweep=replace(SWEEP, values=tuple(range(20))), arranged=unfit) as it:
+        it.side.site.habits.endless = 0.0
+        it.wait(12 * 3600)
+        phases = it.phases()
+        assert ({"cancelled", "queued"} >= set(phases), True, 0) == (True, 20 <= len(phases) <= 70, it.starts())
+
+        it.wait(3600)
+        assert len(it.phases()) <= len(phases) + 3
+        it.converge()
+
+
 def test_what_a_scheduler_has_lost_is_given_up_and_the_next_attempt_runs() -> None:
     with scene(SLURM, arranged=waiting) as it:
         it.until(lambda: it.phases() == ["queued"])

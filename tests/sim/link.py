@@ -14,7 +14,7 @@ from typing import Protocol
 from reconciler.core.errors import NotSent
 from reconciler.core.model import InstanceId
 from reconciler.links.base import NEWCOMER, Ruler
-from reconciler.links.lines import LineSession
+from reconciler.links.lines import Greeting, LineSession
 from tests.sim.agents import start_agent
 from tests.sim.files import Opened, Pipe
 from tests.sim.loop import PROCESS, Process
@@ -206,9 +206,8 @@ class SimLink:
         self._wires.append(wire)
         session = LineSession(wire)
         try:
-            await session.begin(
-                b"", instance=instance, root=root, slots=slots, gpus=gpus, ruler=ruler, timeout_s=OPEN_TIMEOUT_S
-            )
+            greeting = Greeting(instance=instance, root=root, slots=slots, gpus=gpus, ruler=ruler)
+            await session.begin(b"", greeting, OPEN_TIMEOUT_S)
         except BaseException:
             await session.aclose()
             raise

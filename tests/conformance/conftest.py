@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import getpass
 import hashlib
 import itertools
 import json
@@ -68,6 +69,15 @@ class Visit:
 
     async def worktree(self, project: str, commit, git_dir: str) -> str:
         return (await self.ask(worktree(project, commit, (), git_dir))).path
+
+    async def until(self, eid: Eid, true: Callable[[Found], object], patience_s: float = 40.0) -> Found:
+        """The first look at this attempt of which it is true."""
+        async with asyncio.timeout(patience_s):
+            while True:
+                found = (await self.inspect(eid))[eid]
+                if true(found):
+                    return found
+                await asyncio.sleep(0.3)
 
     async def told(self, eid: Eid, matches: Callable[[Found], object]) -> Found:
         """The first push about this attempt that matches."""
@@ -163,6 +173,10 @@ class Site:
         """An attempt that runs a shell script; $log is the tasks' own log."""
         return self.spec("/bin/bash", "-c", f"log={self.log}; {script}", **options)
 
+    def long(self, count: int) -> list[AttemptSpec]:
+        """So many that log themselves and then run until somebody ends them."""
+        return [self.shell("echo $RECONCILER_TASK >> $log; exec sleep 300") for _ in range(count)]
+
     def python(self, code: str, *arguments: str, **options) -> AttemptSpec:
         return self.spec(sys.executable, "-I", "-S", "-X", "utf8", "-c", code, *arguments, **options)
 
@@ -212,6 +226,35 @@ def slurm_lab() -> Iterator[SlurmLab]:
     lab.start()
     yield lab
     lab.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+ROUGH = {"MinJobAge": "5", "MessageTimeout": "3", "SlurmdTimeout": "10"}
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest) -> Iterator[SlurmLab]:
+    """A cluster of the module's own, to do bad things to: it forgets soon, and waits for nobody for long.
+
+    `LAB` of the module: further lines of its configuration.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="s-lab-"))
+    lab = SlurmLab(folder, **{**ROUGH, **getattr(request.module, "LAB", {})})
+    lab.start()
+    yield lab
+    lab.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def slurm(lab: SlurmLab) -> AsyncIterator[Site]:
+    """A site on that cluster, whose queue is empty again afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="s-"))
+    site = Site(folder, lab.link(), SlurmDialect.of(options={}, poll_s=1.0))
+    yield site
+    await site.aclose()
+    lab.until_it_answers()
+    lab.run("scancel", f"--user={getpass.getuser()}")
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,69 +1,30 @@
-"""A real Slurm, and what only a scheduler does to tasks: doubt, ids that come again, strangers, holds, dead nodes."""
+"""A real Slurm, and what only a scheduler does to tasks: arrays, holds, doubt, dead nodes, refusals.
+
+What it loses, and what it gives out again, is in test_slurm_reuse.py; submissions of which nobody knows what became, in
+test_slurm_doubt.py; what people do to our jobs, in test_slurm_people.py.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
 from reconciler.core.errors import Busy, Refused
 from reconciler.core.jobs import JobState, Listing, Verdict
-from reconciler.core.model import Eid
-from reconciler.core.wire import AttemptSpec, CancelOutcome, Ended, Found, RevokeOutcome, StartOutcome
+from reconciler.core.wire import CancelOutcome, Ended, RevokeOutcome, StartOutcome
 from reconciler.dialects.slurm import SlurmDialect
-from tests.conformance.conftest import Site, Visit
+from tests.conformance.conftest import Site
 from tests.fakes.slurm_lab import SlurmLab
 
 pytestmark = [pytest.mark.real(each) for each in ("slurmctld", "slurmd", "munge")]
-PATIENCE_S = 40.0
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[SlurmLab]:
-    """A cluster to do bad things to. It forgets soon, and waits for nobody for long."""
-    folder = Path(tempfile.mkdtemp(prefix="s-lab-"))
-    lab = SlurmLab(folder, MinJobAge="5", MessageTimeout="3", SlurmdTimeout="10")
-    lab.start()
-    yield lab
-    lab.close()
-    rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def slurm(lab: SlurmLab) -> AsyncIterator[Site]:
-    folder = Path(tempfile.mkdtemp(prefix="s-"))
-    site = Site(folder, lab.link(), SlurmDialect.of(options={}, poll_s=1.0))
-    yield site
-    await site.aclose()
-    lab.until_it_answers()
-    lab.run("scancel", "--user=root")
-    rmtree(folder, ignore_errors=True)
-
-
-async def _until(visit: Visit, eid: Eid, true: Callable[[Found], object]) -> Found:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            found = (await visit.inspect(eid))[eid]
-            if true(found):
-                return found
-            await asyncio.sleep(0.3)
-
-
-def _long(site: Site, count: int) -> list[AttemptSpec]:
-    return [site.shell("echo $RECONCILER_TASK >> $log; exec sleep 300") for _ in range(count)]
-
 
 # ---------------------------------------------------------------------------------------------- the queue
 
 
 async def test_a_batch_is_one_array_under_a_name_that_ends_with_its_id(lab: SlurmLab, slurm: Site) -> None:
-    visit, specs = await slurm.open(), _long(slurm, 5)
+    visit, specs = await slurm.open(), slurm.long(5)
 
     await visit.start(*specs)
 
@@ -74,7 +35,7 @@ async def test_a_batch_is_one_array_under_a_name_that_ends_with_its_id(lab: Slur
 
 
 async def test_taking_back_one_that_waits_leaves_the_others_of_its_array_waiting(lab: SlurmLab, slurm: Site) -> None:
-    visit, specs = await slurm.open(), _long(slurm, 4)
+    visit, specs = await slurm.open(), slurm.long(4)
     lab.run("scontrol", "update", "partition=main", "state=down")
     try:
         await visit.start(*specs)
@@ -88,7 +49,7 @@ async def test_taking_back_one_that_waits_leaves_the_others_of_its_array_waiting
 
 
 async def test_cancelling_one_that_runs_leaves_the_others_running(lab: SlurmLab, slurm: Site) -> None:
-    visit, specs = await slurm.open(), _long(slurm, 3)
+    visit, specs = await slurm.open(), slurm.long(3)
     await visit.start(*specs)
     await slurm.until_logged(3)
 
@@ -103,10 +64,10 @@ async def test_cancelling_one_that_runs_leaves_the_others_running(lab: SlurmLab,
 
 
 async def test_a_cancel_by_somebody_else_is_recorded_by_the_shim(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
     await visit.start(spec)
     await slurm.until_logged(1)
-    found = await _until(visit, spec.eid, lambda found: found.claim)
+    found = await visit.until(spec.eid, lambda found: found.claim)
 
     assert found.claim is not None
     lab.run("scancel", found.claim.job)
@@ -116,24 +77,8 @@ async def test_a_cancel_by_somebody_else_is_recorded_by_the_shim(lab: SlurmLab, 
     assert (Ended.CANCEL, 15) == (ended.exit.ended_by, ended.exit.signal)
 
 
-async def test_a_strangers_job_of_a_number_of_ours_is_never_ended(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
-    stranger = lab.run(
-        "sbatch", "--parsable", "-J", "somebody", "-o", "/dev/null", "--array=0-0", "--wrap", "sleep 300"
-    )
-    stranger = stranger.strip()
-    (slurm.root / "batches").mkdir(parents=True, exist_ok=True)
-    await visit.start(spec)
-    (jobid,) = slurm.root.glob("batches/*/jobid")
-    jobid.write_text(jobid.read_text().replace(f'"{int(stranger) + 1}', f'"{stranger}'))
-
-    await visit.cancel(spec.eid)
-
-    assert "somebody" in lab.run("squeue", "-h", "-o", "%j", "-j", stranger)
-
-
 async def test_a_job_that_somebody_holds_waits_and_can_be_taken_back(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
     lab.run("scontrol", "update", "partition=main", "state=down")
     try:
         await visit.start(spec)
@@ -142,7 +87,7 @@ async def test_a_job_that_somebody_holds_waits_and_can_be_taken_back(lab: SlurmL
     finally:
         lab.run("scontrol", "update", "partition=main", "state=up")
 
-    found = await _until(visit, spec.eid, lambda found: found.job and found.job.why.startswith("JobHeld"))
+    found = await visit.until(spec.eid, lambda found: found.job and found.job.why.startswith("JobHeld"))
     outcomes = await visit.ask(slurm.dialect.revoke([spec.eid]))
 
     assert found.job is not None
@@ -155,14 +100,14 @@ async def test_a_job_that_somebody_holds_waits_and_can_be_taken_back(lab: SlurmL
 
 
 async def test_a_submission_that_timed_out_is_unknown_and_found_in_the_queue(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
     lab.signal_controller(signal.SIGSTOP)
     try:
         outcomes = await visit.start(spec)
     finally:
         lab.signal_controller(signal.SIGCONT)
 
-    found = await _until(visit, spec.eid, lambda found: found.job)
+    found = await visit.until(spec.eid, lambda found: found.job)
 
     assert {} == outcomes
     assert (Listing.CLEAN, ["x"]) == (found.listing, ["x" for _ in await slurm.until_logged(1)])
@@ -173,7 +118,7 @@ async def test_a_submission_that_timed_out_is_unknown_and_found_in_the_queue(lab
 async def test_a_controller_that_is_down_has_taken_nothing_and_its_listing_is_no_news(
     lab: SlurmLab, slurm: Site
 ) -> None:
-    visit, (spec, other) = await slurm.open(), _long(slurm, 2)
+    visit, (spec, other) = await slurm.open(), slurm.long(2)
     await visit.start(other)
     lab.kill_controller(signal.SIGTERM)
     try:
@@ -188,51 +133,18 @@ async def test_a_controller_that_is_down_has_taken_nothing_and_its_listing_is_no
     assert {spec.eid: StartOutcome.ACCEPTED} == await visit.start(spec)
 
 
-async def test_a_job_that_a_killed_controller_has_forgotten_is_revoked_and_its_late_copy_does_not_run(
-    lab: SlurmLab, slurm: Site
-) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
-    lab.run("scontrol", "update", "partition=main", "state=down")
-    await visit.start(spec)
-    lab.run("scancel", "--user=root")  # as gone as one that was lost
-    lab.run("scontrol", "update", "partition=main", "state=up")
-    await _until(visit, spec.eid, lambda found: found.listing is Listing.CLEAN and found.job is None)
-
-    assert {spec.eid: RevokeOutcome.REVOKED} == await visit.ask(slurm.dialect.revoke([spec.eid]))
-
-    (batch,) = (slurm.root / "batches").iterdir()
-    (program,) = (slurm.root / "agent").glob("*.py")
-    words = [
-        str(lab.python),
-        "-I",
-        "-S",
-        "-X",
-        "utf8",
-        str(program),
-        "exec",
-        str(slurm.root),
-        batch.name,
-        "0",
-        "9_0",
-        "0",
-    ]
-    late = await asyncio.create_subprocess_exec(*words)
-    assert 97 == await late.wait()
-    assert [] == slurm.logged()
-
-
 async def test_a_job_that_is_requeued_by_force_runs_once(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
     await visit.start(spec)
     await slurm.until_logged(1)
-    found = await _until(visit, spec.eid, lambda found: found.claim)
+    found = await visit.until(spec.eid, lambda found: found.claim)
     assert found.claim is not None
 
     lab.run("scontrol", "update", f"jobid={found.claim.job}", "requeue=1")
     lab.run("scontrol", "requeue", found.claim.job)
-    await _until(visit, spec.eid, lambda found: found.job and found.job.state is JobState.WAITING)
+    await visit.until(spec.eid, lambda found: found.job and found.job.state is JobState.WAITING)
     lab.run("scontrol", "update", f"jobid={found.claim.job}", "starttime=now")
-    again = await _until(visit, spec.eid, lambda found: found.exit and found.job is None)
+    again = await visit.until(spec.eid, lambda found: found.exit and found.job is None)
 
     assert 1 == len(slurm.logged())
     assert again.claim is not None
@@ -243,13 +155,13 @@ async def test_a_job_that_is_requeued_by_force_runs_once(lab: SlurmLab, slurm: S
 
 
 async def test_a_node_that_fails_is_accounted_only_when_it_is_heard_again(lab: SlurmLab, slurm: Site) -> None:
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
     await visit.start(spec)
     await slurm.until_logged(1)
     (node,) = lab.run("squeue", "-h", "-t", "R", "-o", "%N").split()
     lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
-        found = await _until(visit, spec.eid, lambda found: found.listing is Listing.CLEAN and found.job is None)
+        found = await visit.until(spec.eid, lambda found: found.listing is Listing.CLEAN and found.job is None)
     finally:
         lab.until_idle()  # its slurmd registers again, and is believed
 
@@ -266,7 +178,7 @@ async def test_what_the_cluster_will_never_take_is_refused_with_its_words(
     lab: SlurmLab, slurm: Site, name: str, value: str
 ) -> None:
     slurm.dialect = SlurmDialect.of(options={name: value}, poll_s=1.0)
-    visit, (spec,) = await slurm.open(), _long(slurm, 1)
+    visit, (spec,) = await slurm.open(), slurm.long(1)
 
     with pytest.raises(Refused) as caught:
         await visit.start(spec)

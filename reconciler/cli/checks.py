@@ -16,15 +16,21 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
 from reconciler.cli.farchecks import PROGRAMS, Whose, far_findings, scheduler_findings
 from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import plural
+from reconciler.cli.trials import try_out
 from reconciler.core.errors import ReconcilerError, StoreError
-from reconciler.core.model import InstanceId
+from reconciler.core.model import Commit, InstanceId
 from reconciler.core.settings import Config, SourceConfig
+
+if TYPE_CHECKING:
+    from reconciler.controller.survey import Manifest
+    from reconciler.repository import Repository
 
 GIT_OLDEST = (2, 28)
 DISK_MIB = 1024
@@ -46,10 +52,14 @@ async def look_around(app: App) -> AsyncIterator[Finding]:
     whose, wrong = _whose(app)
     for finding in (*_state(config), *wrong, _daemon(app)):
         yield finding
-    yield await _repository(config, app)
+    found, manifests = await _repository(config, app)
+    for finding in found:
+        yield finding
     for asked in [asyncio.ensure_future(_source(source, app, whose)) for source in config.sources]:
         for finding in await asked:
             yield finding
+    for finding in await try_out(config, [manifest.loaded for manifest in manifests]):
+        yield finding
 
 
 def _git() -> Finding:
@@ -87,25 +97,46 @@ def _daemon(app: App) -> Finding:
     return Finding(subject="daemon", level=Level.WARN, message="does not run", hint="start it with `reconciler run`")
 
 
-async def _repository(config: Config, app: App) -> Finding:
-    """Fetched into a mirror that is thrown away: the daemon's own is the daemon's."""
+async def _repository(config: Config, app: App) -> tuple[list[Finding], tuple[Manifest, ...]]:
+    """Fetched into a mirror that is thrown away: the daemon's own is the daemon's. Also its good manifests."""
     from reconciler.repository import Repository
 
-    wanted = config.repository
     with tempfile.TemporaryDirectory(prefix="reconciler-check-") as folder:
         try:
-            repository = Repository(wanted, Path(folder) / "mirror.git", clock=app.clock)
+            repository = Repository(config.repository, Path(folder) / "mirror.git", clock=app.clock)
             head = await repository.fetch()
             await repository.verify(head.commit)
-            manifests = repository.listing(head.commit).manifests
+            told = _head(config, head.commit, len(repository.listing(head.commit).manifests))
+            found, manifests = await _manifests(config, repository, head.commit, app)
         except ReconcilerError as error:
-            return failure("repository", error)
-    told = f"{wanted.url}, branch {wanted.branch} at {head.commit[:12]}, "
-    told += f"{plural(len(manifests), 'manifest')} in {wanted.path}"
+            return [failure("repository", error)], ()
+    return [told, *found], manifests
+
+
+def _head(config: Config, commit: str, manifests: int) -> Finding:
+    wanted = config.repository
+    told = f"{wanted.url}, branch {wanted.branch} at {commit[:12]}, {plural(manifests, 'manifest')} in {wanted.path}"
     if not manifests:
         hint = "`reconciler init` writes a first one"
         return Finding(subject="repository", level=Level.WARN, message=told, hint=hint)
     return Finding(subject="repository", message=told)
+
+
+async def _manifests(
+    config: Config, repository: Repository, commit: Commit, app: App
+) -> tuple[list[Finding], tuple[Manifest, ...]]:
+    """What is wrong with manifests: with the files of a checkout on this machine, before they are committed."""
+    from reconciler.controller.survey import AtCommit, Surveyor, Tree, projects_of
+    from reconciler.repository import WorkingTree
+
+    checkout = Path(config.repository.url)
+    tree: Tree = AtCommit(repository, commit)
+    if (checkout / ".git").exists():
+        tree = WorkingTree(checkout, config.repository.path)
+    surveyor = Surveyor(max_tasks=config.max_tasks_per_sweep, projects=projects_of(config), clock=app.clock)
+    survey = await surveyor.survey(tree)
+    errors = [error for several in survey.broken.values() for broken in several for error in broken.errors]
+    return [failure("manifest", error) for error in errors], tuple(survey.sweeps.values())
 
 
 async def _source(source: SourceConfig, app: App, whose: Whose) -> list[Finding]:
@@ -139,8 +170,9 @@ def _whose(app: App) -> tuple[Whose, Sequence[Finding]]:
 def _room(subject: str, source: SourceConfig) -> Finding:
     cpus = len(os.sched_getaffinity(0))
     memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    told = f"{source.slots} slots, {cpus} CPUs, {memory_mib} MiB of memory"
-    if source.slots > cpus:
+    what = "jobs at most" if source.scheduled else "slots"
+    told = f"{source.slots} {what}, {cpus} CPUs, {memory_mib} MiB of memory"
+    if source.slots > cpus and not source.scheduled:
         hint = "more slots than CPUs make each task slower"
         return Finding(subject=subject, level=Level.WARN, message=told, hint=hint)
     return Finding(subject=subject, message=told)

@@ -110,7 +110,7 @@ def _judged(subject: str, source: SourceConfig, machine: Machine, whose: Whose) 
         f" {probe.cpus} CPUs, load {probe.load1:.1f}, {probe.memory_free_mib} of {probe.memory_mib} MiB of memory free",
         machine=machine.json(),
     )
-    if source.slots > probe.cpus:
+    if source.slots > probe.cpus and not source.scheduled:
         message, hint = f"{source.slots} slots, {probe.cpus} CPUs", "more slots than CPUs make each task slower"
         yield Finding(subject=subject, level=Level.WARN, message=message, hint=hint)
     yield _disk(subject, machine)

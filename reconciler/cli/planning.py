@@ -9,6 +9,7 @@ from rich.text import Text
 
 from reconciler.cli.app import App, pass_app
 from reconciler.cli.failures import error_json, parts, tell
+from reconciler.cli.findings import Finding, Level, finding_json, show
 from reconciler.cli.output import Cells, output_option, print_json, print_table, printable
 from reconciler.core.model import Json
 
@@ -24,22 +25,36 @@ STYLES = {"create": "green", "update": "yellow", "delete": "bold red", "invalid"
 @click.option(
     "--working-tree", is_flag=True, help="Plan the files as they are now in the checkout, not the last commit."
 )
+@click.option("--check", is_flag=True, help="Ask the schedulers whether they would take what it would submit.")
 @output_option
 @pass_app
-def plan(app: App, working_tree: bool, output: str) -> int:
+def plan(app: App, working_tree: bool, check: bool, output: str) -> int:
     """Show what the newest commit would change; 2 if anything."""
     import asyncio
 
     from reconciler.controller import planning
 
     planned = asyncio.run(planning.plan(app.config, working_tree=working_tree, clock=app.clock))
+    checked = _checked(app, planned) if check else None
     if output == "json":
-        print_json(_json(planned))
+        asked: dict[str, Json] = {} if checked is None else {"checks": [finding_json(each) for each in checked]}
+        print_json({**_json(planned), **asked})
     else:
         _print(planned)
-    if planned.errors:
+        show(checked or ())
+        if checked == []:
+            click.echo("no scheduler was asked: none of these sweeps can go to one")
+    if planned.errors or any(each.level is Level.FAIL for each in checked or ()):
         return 1
     return CHANGES if planned.changes or planned.blocked else 0
+
+
+def _checked(app: App, planned: Plan) -> list[Finding]:
+    import asyncio
+
+    from reconciler.cli.trials import try_out
+
+    return asyncio.run(try_out(app.config, [manifest.loaded for manifest in planned.manifests]))
 
 
 def _print(planned: Plan) -> None:

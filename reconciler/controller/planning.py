@@ -44,6 +44,7 @@ class Plan:
     """What would happen at a revision (None: the working tree).
 
     plan_id and blocked: removals that wait for an approval, and why; the id is what `approve` takes.
+    manifests: the good ones.
     """
 
     revision: Commit | None
@@ -51,6 +52,7 @@ class Plan:
     errors: tuple[ReconcilerError, ...]
     plan_id: str = ""
     blocked: str = ""
+    manifests: tuple[Manifest, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -129,6 +131,7 @@ async def _plan_with(
         errors=(*errors, *planner.errors),
         plan_id=planner.pending(),
         blocked=planner.blocked(config.prune_max_tasks),
+        manifests=tuple(survey.sweeps.values()),
     )
 
 

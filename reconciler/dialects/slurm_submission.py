@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 from reconciler.core.errors import Busy, Refused, SourceError
@@ -23,8 +24,16 @@ SCRIPT = """\
 # Started by the reconciler: this element claims its attempt, runs it, and writes down how it ended.
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
 export PATH
-exec {exec} "$SLURM_ARRAY_TASK_ID" "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "${SLURM_RESTART_COUNT:-0}"
+for python in {pythons}; do
+    if command -v "$python" > /dev/null 2>&1; then
+        exec "$python" {shim} "$SLURM_ARRAY_TASK_ID" "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" \
+            "${SLURM_RESTART_COUNT:-0}"
+    fi
+done
+echo "There is no Python on ${SLURMD_NODENAME:-this node}. Tried:" {pythons} >&2
+exit 127
 """
+_LIKELY = "{python} python3"  # that of the agent, by its path, and what a node calls its own
 
 _GPU_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ACCEPTED = re.compile(r"(\d{1,18})(?:;\S+)?")
@@ -47,7 +56,7 @@ LATER = (
 # What certainly was not taken, and will not be before somebody changes it.
 NEVER = (
     _FAILED + r"Invalid (?:account|array|feature|generic resource|gres|job array|job dependency|license|node name|"
-    r"number of|partition|qos|time limit|wckey|job constraint|GPU|cpus?|mail|reservation)",
+    r"number of|partition|qos|time limit|time-min|wckey|job constraint|GPU|cpus?|mail|reservation)",
     _FAILED + r"Requested (?:node configuration is not available|time limit is invalid|reservation is invalid)",
     _FAILED + r"(?:User's group not permitted|Access/permission denied|Pathname of a file|Memory required by task)",
     _FAILED + r"(?:More processors requested than permitted|Node count specification invalid|Job dependency problem)",
@@ -71,6 +80,17 @@ _HINTS: Mapping[str, str] = {
     "node configuration": "no node has what `resources` asks for: see `sinfo -N -l`",
     "time limit": "see `sinfo -o '%P %l'` for the longest walltime of each partition",
 }
+
+
+def script(python: str | None = None) -> str:
+    """What each job runs; the agent fills in the rest. python: of the nodes; None: one that is there."""
+    return SCRIPT.replace("{pythons}", _LIKELY if python is None else _quoted(python))
+
+
+def _quoted(path: str) -> str:
+    """One word for a shell, in which a leading `~` is the home folder of the account."""
+    home, rest = ('"$HOME"', path[1:]) if path.startswith("~/") else ("", path)
+    return f"{home}{shlex.quote(rest)}"
 
 
 def words(

@@ -14,7 +14,7 @@ from typing import Iterator, List, NamedTuple, Tuple
 from . import objects, seal
 from .crash import crashpoint
 from .git import Git
-from .look import look, read_json
+from .look import Sight, is_here, is_this_boot, look, read_json
 from .place import Place, make_folder
 from .shapes import Object, Refusal, is_eid
 
@@ -116,9 +116,19 @@ def users(place: Place, path: str) -> Iterator[str]:
             spec = read_json(entry.path + "/spec.json")
             if not isinstance(spec, dict) or spec.get("cwd") != path:
                 continue
-            sight = look(place, entry.name)
-            if sight.claim is None or (sight.claim.kind == "started" and sight.lock != "free"):
+            if _may_live(place, look(place, entry.name)):
                 yield entry.name
+
+
+def _may_live(place: Place, sight: Sight) -> bool:
+    """Whether something of this attempt may still run. What had started before this machine did runs no more, and its
+    lock may have gone with the power, so that it tells nothing."""
+    claim = sight.claim
+    if claim is None:
+        return True
+    if claim.kind == "revoked" or (is_here(place, claim) and not is_this_boot(place, claim)):
+        return False
+    return sight.lock != "free"
 
 
 def _make(plan: Plan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -272,6 +273,27 @@ async def test_changed_code_stays_while_a_task_runs_in_it(lab: CodeLab) -> None:
     again = await lab.bring(commit)
     assert isinstance(again, Brought), again
     assert "sleep 1; true\n" == file.read_text()
+
+
+@pytest.mark.parametrize(("boot", "comes"), [("another", Brought), ("this", Hold)])
+async def test_changed_code_is_made_anew_when_who_ran_in_it_did_so_before_the_machine_started(
+    lab: CodeLab, boot: str, comes: type
+) -> None:
+    """A power loss takes the lock's file and the record with it: only the boot tells that nothing lives there."""
+    commit = lab.commit(train__sh="true\n")
+    await lab.bring(commit)
+    directory = Path((await lab.run(4, commit, "/bin/sh", "train.sh")).directory)
+    claim = json.loads((directory / "claim").read_text())
+    (directory / "claim").write_text(json.dumps(claim | ({} if boot == "this" else {"boot": boot})))
+    for name in ("exit.json", Path(claim["lock"]["path"]).name):
+        (directory / name).unlink()
+    file = lab.folder_of(commit) / "train.sh"
+    file.chmod(0o644)
+    file.write_text("exit 7\n")
+
+    lab.projects.doubt(Code(MNIST, commit))
+
+    assert comes is type(await lab.bring(commit))
 
 
 async def test_programs_may_write_beside_their_code(lab: CodeLab) -> None:

@@ -33,6 +33,18 @@ MUTANTS = (
         caught_by=suite(TESTS + "test_changed_code_stays_while_a_task_runs_in_it"),
     ),
     Mutant(
+        name="who-ran-before-the-boot-keeps-code-for-ever",
+        guard="changed code is made anew when no task runs in it: none from before a reboot does",
+        edits=(
+            Edit(
+                f"{AGENT}/worktree.py",
+                '    if claim.kind == "revoked" or (is_here(place, claim) and not is_this_boot(place, claim)):\n',
+                '    if claim.kind == "revoked":\n',
+            ),
+        ),
+        caught_by=suite(TESTS + "test_changed_code_is_made_anew_when_who_ran_in_it_did_so_before_the_machine_started"),
+    ),
+    Mutant(
         name="a-garbled-bundle-is-taken-in",
         guard="what has come is what was sent, by its SHA-256",
         edits=(Edit(f"{AGENT}/objects.py", "    if found != sha:\n", "    if found != sha and not found:\n"),),

@@ -81,4 +81,7 @@ $(DEV): pyproject.toml $(RUNTIME)
 $(BENCH): pyproject.toml $(RUNTIME)
 	@echo "installing the peers of the benchmarks into .venv"
 	@$(PIP) install --group bench
+	@$(BIN)/python -m venv .cache/snakemake  # it brings other versions of what we need, too
+	@.cache/snakemake/bin/python -m pip --quiet --disable-pip-version-check install 'pip>=25.1'
+	@.cache/snakemake/bin/python -m pip --quiet --disable-pip-version-check install --group snakemake
 	@touch $@

@@ -30,6 +30,7 @@ MODULES = (
     "idle",
     "ssh",
     "slurm",
+    "jobs",
 )  # each beside a goal, not beside a peer
 GROUPS = {"scale": ("expansion", "acceptance", "passes", "restart")}
 ROUNDS = {

@@ -1,0 +1,401 @@
+"""A real Slurm that keeps accounts: ends that nobody recorded, told by slurmdbd, which may lag, or know of another's.
+
+The shim of each job is killed with all that it has started, or its record is taken away, so that Slurm alone knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.errors import Busy, Refused
+from reconciler.core.evidence import Scheduled, evidence
+from reconciler.core.jobs import JobState, Listing, Verdict
+from reconciler.core.model import (
+    Attempt,
+    AttemptKey,
+    Digest,
+    FailureClass,
+    HostIdentity,
+    Phase,
+    Resources,
+    SourceName,
+    SweepName,
+    TaskId,
+)
+from reconciler.core.resolve import resolve
+from reconciler.core.wire import AttemptSpec, Found, StartOutcome
+from reconciler.dialects.slurm import SlurmDialect
+from tests.conformance.conftest import Site, Visit
+from tests.fakes.slurm_lab import SlurmLab
+
+NEEDED = ("slurmctld", "slurmd", "munge", "slurmdbd", "slurm-wlm-mysql-plugin", "mariadb-server")
+pytestmark = [pytest.mark.timeout(240), *(pytest.mark.real(each) for each in NEEDED)]
+LAB = {"accounting": True, "AccountingStoreFlags": "job_comment"}
+PATIENCE_S = 90.0  # Slurm looks every 30 s for jobs whose time is up
+HERE = HostIdentity(host="h", machine="m", boot="b")
+
+
+class AccountsAlone:
+    """The dialect, which does not ask the controller what it remembers of ends: only the accounting tells."""
+
+    def __init__(self, dialect: SlurmDialect) -> None:
+        self._dialect = dialect
+
+    def __getattr__(self, name):
+        return getattr(self._dialect, name)
+
+    def inspect(self, eids):
+        exchange = self._dialect.inspect(eids)
+        body = dict(exchange.request.body)
+        body["histories"] = [
+            {**each, "argv": ["false"]} if each["argv"][0] == "squeue" else each for each in body["histories"]
+        ]
+        return replace(exchange, request=replace(exchange.request, body=body))
+
+
+def alone(site: Site, **options: str) -> None:
+    site.dialect = AccountsAlone(SlurmDialect.of(options=options, poll_s=1.0))
+
+
+async def started(site: Site, visit: Visit, script: str = "sleep 300", **options: str) -> AttemptSpec:
+    """One attempt that runs."""
+    spec = site.shell(f"echo $RECONCILER_TASK >> $log; {script}")
+    site.dialect = SlurmDialect.of(options=options, poll_s=1.0)
+    await visit.start(spec)
+    await visit.until(spec.eid, lambda found: found.claim)
+    alone(site, **options)
+    return spec
+
+
+def shim(site: Site, spec: AttemptSpec) -> int:
+    """Its pid."""
+    (claim,) = site.root.glob(f"attempts/*/{spec.eid}/claim")
+    return int(json.loads(claim.read_text())["pid"])
+
+
+def vanish(site: Site, spec: AttemptSpec) -> None:
+    """Kill its shim and all that it has started: nobody writes a record any more."""
+    family = [shim(site, spec)]
+    for pid in family:
+        family += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def without_record(site: Site, visit: Visit, spec: AttemptSpec) -> None:
+    """It has ended, and what it has written down is lost."""
+    await visit.until(spec.eid, lambda found: found.exit, PATIENCE_S)
+    (record,) = site.root.glob(f"attempts/*/{spec.eid}/exit.json")
+    record.unlink()
+
+
+async def job_of(visit: Visit, spec: AttemptSpec) -> str:
+    claim = (await visit.inspect(spec.eid))[spec.eid].claim
+    assert claim is not None
+    return claim.job
+
+
+async def accounted(visit: Visit, spec: AttemptSpec) -> Found:
+    return await visit.until(spec.eid, lambda found: found.account and found.job is None, PATIENCE_S)
+
+
+def concluded(found: Found) -> Attempt:
+    """What becomes of the attempt when the queue has not had it for long enough."""
+    attempt = Attempt(
+        key=AttemptKey(SweepName("a-sweep"), TaskId("t"), 1),
+        eid=found.eid,
+        source=SourceName("cluster"),
+        digest=Digest(""),
+        phase=Phase.QUEUED,
+        home=HERE,
+        resources=Resources(),
+        intended_at=0.0,
+    )
+    told = evidence(attempt, found, HERE, Scheduled(gone={found.eid}, clock=0.0))
+    resolved = resolve(attempt, told, 1.0)
+    assert isinstance(resolved, Attempt)
+    return resolved
+
+
+# ---------------------------------------------------------------------------------------------- ends
+
+
+async def test_a_job_that_was_cancelled_is_told_with_who_has_done_it(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    lab.run("scancel", await job_of(visit, spec))
+    await without_record(slurm, visit, spec)
+
+    found = await accounted(visit, spec)
+
+    assert found.account is not None
+    assert (Verdict.CANCELLED, f"CANCELLED by {os.getuid()}") == (found.account.verdict, found.account.raw)
+    assert FailureClass.CANCELLED_EXTERNALLY is concluded(found).failure
+
+
+async def test_a_job_whose_time_was_up_has_timed_out(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    lab.run("scontrol", "update", f"jobid={await job_of(visit, spec)}", "endtime=now+1")
+    await without_record(slurm, visit, spec)
+
+    found = await accounted(visit, spec)
+
+    assert found.account is not None
+    assert Verdict.TIMEOUT is found.account.verdict
+    assert (Phase.FAILED, FailureClass.TIMEOUT) == (concluded(found).phase, concluded(found).failure)
+
+
+async def test_a_job_whose_node_fails_is_accounted_and_believed_only_when_the_node_is_heard_again(
+    lab: SlurmLab, slurm: Site
+) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit, nodelist="n2")
+    lab.kill_node("n2")
+    lab.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    try:
+        unheard = await visit.until(spec.eid, lambda found: found.account and not found.account.ceased)
+    finally:
+        vanish(slurm, spec)
+        lab.start_node("n2")
+        lab.run("scontrol", "update", "nodename=n2", "state=resume")
+        lab.until_idle()
+    heard = await visit.until(spec.eid, lambda found: found.account and found.account.ceased)
+
+    assert unheard.account is not None
+    assert Verdict.NODE_FAILURE is unheard.account.verdict
+    assert Phase.RUNNING is concluded(unheard).phase
+    assert FailureClass.NODE_FAILURE is concluded(heard).failure
+
+
+async def test_a_job_whose_shim_is_killed_is_lost_and_its_usage_is_known_all_the_same(
+    lab: SlurmLab, slurm: Site
+) -> None:
+    visit = await slurm.open()
+    block = "x = bytearray(200 << 20)\nwhile True: pass"
+    spec = await started(slurm, visit, f"exec python3 -c '{block}'")
+    await asyncio.sleep(4.0)  # the accounting looks once a second
+    vanish(slurm, spec)
+
+    found = await accounted(visit, spec)
+
+    assert found.account is not None
+    assert Verdict.FAILED is found.account.verdict
+    ended = concluded(found)
+    assert (Phase.LOST, None) == (ended.phase, ended.exit_code)
+    assert ended.max_rss_mib is not None
+    assert 200 <= ended.max_rss_mib < 400
+
+
+async def test_a_completed_job_without_our_record_is_no_success(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit, "exit 0")
+    await without_record(slurm, visit, spec)
+
+    found = await accounted(visit, spec)
+
+    assert found.account is not None
+    assert Verdict.COMPLETED is found.account.verdict
+    assert Phase.LOST is concluded(found).phase
+
+
+async def test_of_a_job_that_was_requeued_the_start_that_has_the_claim_counts(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    number = await job_of(visit, spec)
+    lab.run("scontrol", "update", f"jobid={number}", "requeue=1")
+    lab.run("scontrol", "requeue", number)
+    await without_record(slurm, visit, spec)
+    await visit.until(spec.eid, lambda found: found.job and found.job.state is JobState.WAITING)
+    lab.run("scontrol", "update", f"jobid={number}", "starttime=now")
+
+    words = ("sacct", "-nXP", "--duplicates", "-j", number, "-o", "State,ExitCode")
+    async with asyncio.timeout(PATIENCE_S):
+        while lab.run(*words).splitlines() != ["REQUEUED|0:0", "FAILED|97:0"]:  # noqa: ASYNC110 - Slurm tells nobody
+            await asyncio.sleep(0.3)
+    found = await accounted(visit, spec)
+
+    assert found.account is not None
+    assert (Verdict.PREEMPTED, 0) == (found.account.verdict, found.account.restarts)
+    assert 1 == len(slurm.logged())
+
+
+# ---------------------------------------------------------------------------------------------- lagging and failing
+
+
+async def test_an_accounting_that_is_away_says_nothing_and_tells_the_end_when_it_is_back(
+    lab: SlurmLab, slurm: Site
+) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    assert lab.accounts is not None
+    lab.accounts.stop_daemon()
+    try:
+        vanish(slurm, spec)
+        away = await visit.until(spec.eid, lambda found: found.listing is Listing.CLEAN and found.job is None)
+    finally:
+        lab.accounts.start_daemon()
+    back = await accounted(visit, spec)
+
+    assert (None, Phase.RUNNING) == (away.account, concluded(away).phase)
+    assert back.account is not None
+    assert Verdict.FAILED is back.account.verdict
+
+
+async def test_an_accounting_that_hangs_costs_a_look_its_patience_and_nothing_else(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    vanish(slurm, spec)
+    lab.signal_accounting(signal.SIGSTOP)
+    try:
+        found = await visit.until(spec.eid, lambda found: found.job is None, PATIENCE_S)
+    finally:
+        lab.signal_accounting(signal.SIGCONT)
+
+    assert (Listing.CLEAN, None) == (found.listing, found.account)
+    assert (await accounted(visit, spec)).account is not None
+
+
+@pytest.mark.parametrize("lines", ["echo garbage; echo '1|2|3'", "echo sacct: error: no >&2; exit 1", "kill -9 $$"])
+async def test_an_accounting_that_answers_nonsense_says_nothing(lab: SlurmLab, slurm: Site, lines: str) -> None:
+    programs = slurm.folder / "bin"
+    programs.mkdir()
+    (programs / "sacct").write_text(f"#!/bin/sh\n{lines}\n")
+    (programs / "sacct").chmod(0o755)
+    slurm.link = lab.link(PATH=f"{programs}:{os.environ['PATH']}")
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    vanish(slurm, spec)
+
+    found = await visit.until(spec.eid, lambda found: found.job is None)
+
+    assert (Listing.CLEAN, None) == (found.listing, found.account)
+    assert Phase.RUNNING is concluded(found).phase
+
+
+# ---------------------------------------------------------------------------------------------- ids that come again
+
+
+async def test_a_controller_that_has_forgotten_everything_is_made_up_for_by_the_accounting(
+    lab: SlurmLab, slurm: Site
+) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    number = await job_of(visit, spec)
+    lab.run("scancel", number)
+    await without_record(slurm, visit, spec)
+    await accounted(visit, spec)
+
+    lab.lose_state(FirstJobId="50000")
+    slurm.dialect = SlurmDialect.of(options={}, poll_s=1.0)
+    found = (await visit.inspect(spec.eid))[spec.eid]
+
+    assert "" == lab.run("squeue", "-h", "--states=all")
+    assert (None, Listing.CLEAN) == (found.job, found.listing)
+    assert found.account is not None
+    assert (Verdict.CANCELLED, number) == (found.account.verdict, found.account.job)
+
+
+async def test_a_stranger_that_gets_our_old_id_is_not_taken_for_ours_nor_ended(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    number = await job_of(visit, spec)
+    lab.lose_state(FirstJobId=number.partition("_")[0])
+    words = ("-J", "somebody", "-o", "/dev/null", "--array=0-0")
+    stranger = lab.run("sbatch", "--parsable", *words, "--wrap", "sleep 300").strip()
+    assert number == f"{stranger}_0"
+
+    found = (await visit.inspect(spec.eid))[spec.eid]
+    await visit.cancel(spec.eid)
+
+    assert found.job is None
+    assert "somebody" == lab.run("squeue", "-h", "-o", "%j", "-j", stranger).strip()
+
+
+async def test_the_end_of_a_stranger_with_our_old_id_is_none_of_ours(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit)
+    number = await job_of(visit, spec)
+    lab.run("scancel", number)
+    await without_record(slurm, visit, spec)
+    await accounted(visit, spec)
+    lab.lose_state(FirstJobId=number.partition("_")[0])
+    words = ("-J", "somebody", "-o", "/dev/null", "--array=0-0", "--wait")
+    lab.run("sbatch", *words, "--wrap", "exit 0")
+    rows = lab.run("sacct", "-nXP", "--duplicates", "-j", number, "-o", "JobID,State,JobName").splitlines()
+    assert f"{number}|COMPLETED|somebody" in rows
+
+    found = (await visit.inspect(spec.eid))[spec.eid]
+
+    assert found.account is not None
+    assert Verdict.CANCELLED is found.account.verdict
+
+
+# ---------------------------------------------------------------------------------------------- limits
+
+
+@pytest.fixture(scope="module")
+def limits(lab: SlurmLab) -> None:
+    """Accounts and a QOS that bear little."""
+    me = lab.run("id", "-un").strip()
+    lab.run("sacctmgr", "-i", "add", "account", "few", "Description=few", "Organization=lab")
+    lab.run("sacctmgr", "-i", "add", "user", me, "account=few")
+    lab.run("sacctmgr", "-i", "modify", "user", me, "where", "account=few", "set", "MaxSubmitJobs=2", "MaxJobs=1")
+    lab.run("sacctmgr", "-i", "add", "qos", "small", "GrpSubmitJobs=1")
+    lab.run("sacctmgr", "-i", "modify", "user", me, "where", "account=root", "set", "qos+=small")
+
+
+FULL = [({"account": "few"}, 2, "AssocMaxSubmitJobLimit"), ({"qos": "small"}, 1, "QOSGrpSubmitJobsLimit")]
+
+
+@pytest.mark.usefixtures("limits")
+@pytest.mark.parametrize(("options", "most", "word"), FULL)
+async def test_a_limit_that_is_reached_is_told_as_busy_and_what_fits_later_is_taken(
+    lab: SlurmLab, slurm: Site, options: dict[str, str], most: int, word: str
+) -> None:
+    slurm.dialect = SlurmDialect.of(options=options, poll_s=1.0)
+    visit, specs = await slurm.open(), slurm.long(most + 1)
+    await visit.start(*specs[:most])
+
+    with pytest.raises(Busy, match=word):
+        await visit.start(specs[most])
+    await visit.cancel(*(spec.eid for spec in specs[:most]))
+    for spec in specs[:most]:
+        await visit.until(spec.eid, lambda found: found.job is None)
+
+    assert {specs[most].eid: StartOutcome.ACCEPTED} == await visit.start(specs[most])
+
+
+@pytest.mark.usefixtures("limits")
+async def test_a_job_that_waits_for_a_limit_of_its_account_says_so(lab: SlurmLab, slurm: Site) -> None:
+    slurm.dialect = SlurmDialect.of(options={"account": "few"}, poll_s=1.0)
+    visit, specs = await slurm.open(), slurm.long(2)
+    await visit.start(*specs)
+    await slurm.until_logged(1)
+
+    async with asyncio.timeout(PATIENCE_S):
+        waits: set[tuple[str, bool]] = set()
+        while not waits & {("AssocMaxJobsLimit", False)}:
+            page = await visit.inspect(*(spec.eid for spec in specs))
+            waits |= {(each.job.wait.word, each.job.wait.stuck) for each in page.values() if each.job and each.job.wait}
+            await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize(("options", "words"), [({"account": "nosuch"}, "account"), ({"qos": "nosuch"}, "qos")])
+async def test_an_account_or_a_qos_that_is_not_ours_is_refused_for_good_with_slurms_words_and_a_hint(
+    lab: SlurmLab, slurm: Site, options: dict[str, str], words: str
+) -> None:
+    slurm.dialect = SlurmDialect.of(options=options, poll_s=1.0)
+    visit = await slurm.open()
+
+    with pytest.raises(Refused, match=f"Invalid {words}") as caught:
+        await visit.start(*slurm.long(1))
+
+    assert ("SubmissionRefused", True) == (caught.value.reason, "sacctmgr" in caught.value.hint)

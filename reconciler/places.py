@@ -15,7 +15,7 @@ from reconciler.dialects import slurm_options
 from reconciler.fields import Fields
 
 _LATER_SCHEDULERS = {"pbs"}
-_OF_SCHEDULERS = ("maxJobs", "pollInterval", "submitInterval", "arraySize", "options")
+_OF_SCHEDULERS = ("maxJobs", "pollInterval", "submitInterval", "arraySize", "options", "nodePython")
 _OF_PROCESSES = ("slots", "gpus", "gpuType")
 _LEAST_POLL_S = 10
 _OF_SSH = ("identityFile", "knownHosts", "sshConfig")
@@ -85,6 +85,10 @@ def _scheduled(source: Fields, path: tuple[str | int, ...]) -> Iterator[Problem]
         if field == "pollInterval" and seconds < _LEAST_POLL_S:
             message = f"a scheduler that all share is not asked more often than every {_LEAST_POLL_S} s"
             yield Problem(path=(*path, field), reason="InvalidValue", message=message)
+    python = source.text("nodePython", "python3")
+    if _UNQUOTABLE & set(python) or ("/" in python and not python.startswith(("/", "~/"))):
+        message = "a name, an absolute path or one below `~`, as the nodes see it, without quotes, backslashes and `!`"
+        yield Problem(path=(*path, "nodePython"), reason="InvalidValue", message=message)
     if source.text("scheduler", "") == "slurm":
         yield from slurm_options.problems(source.mapping("options"), (*path, "options"))
 
@@ -137,6 +141,7 @@ def _source(name: SourceName, fields: Fields, defaults: Defaults) -> SourceConfi
         labels=fields.text_mapping("labels"),
         root=root if host else defaults.path(root),
         enabled=fields.flag("enabled", default=True),
+        node_python=fields.text_or_none("nodePython"),
         python=defaults.path(python) if python and "/" in python and not host else python,
         identity_file=path("identityFile"),
         known_hosts=path("knownHosts"),

@@ -11,7 +11,7 @@ submits nothing, and tells what is known. Only what was certainly not taken free
 import functools
 import os
 import time
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Pattern, Set, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Pattern, Set, Tuple
 
 from . import batch, shapes
 from .batch import Batch
@@ -51,7 +51,9 @@ def work(root: Root, program: bytes, body: Object) -> Callable[[], Object]:
         histories = [command_of(value) for value in shapes.list_of(body.get("histories"), "histories")]
         if len(histories) > MAX_COMMANDS:
             raise Refusal("BadRequest", "%d commands at once" % len(histories))
-        return functools.partial(look_at, root, eids, listing, pattern_of(shapes.text(body, "row")), histories)
+        unstarted = None if body.get("unstarted") is None else command_of(body.get("unstarted"))
+        row = pattern_of(shapes.text(body, "row"))
+        return functools.partial(look_at, root, eids, listing, row, histories, unstarted)
     ends = [_end_of(value) for value in shapes.list_of(body.get("ends"), "ends")]
     return functools.partial(withdraw, root, eids, listing, ends, body.get("running") is True)
 
@@ -123,9 +125,11 @@ class Submission:
             self._stage(spec)
         crashpoint("batch.laid")
         batch.write(self._root, self._batch)
-        words = [batch.python(), "-I", "-S", "-X", "utf8", path, "exec", self._root.path, self._batch.beid]
-        program = " ".join(map(_quoted, words))
-        return self._command.filled(root=self._root.path, folder=self._folder, exec=program)
+        python = _quoted(batch.python())
+        words = ["-I", "-S", "-X", "utf8", path, "exec", self._root.path, self._batch.beid]
+        shim = " ".join(map(_quoted, words))
+        exec_ = "%s %s" % (python, shim)
+        return self._command.filled(root=self._root.path, folder=self._folder, exec=exec_, python=python, shim=shim)
 
     def _stage(self, spec: Spec) -> None:
         directory = self._root.attempt(spec.eid)
@@ -210,10 +214,18 @@ def _quoted(word: str) -> str:
 # ---------------------------------------------------------------------------------------------- looks
 
 
-def look_at(place: Place, eids: List[str], listing: Command, row: Pattern[str], histories: List[Command]) -> Object:
+def look_at(
+    place: Place,
+    eids: List[str],
+    listing: Command,
+    row: Pattern[str],
+    histories: List[Command],
+    unstarted: Optional[Command],
+) -> Object:
     """The listing first and the files after it, so that an end that came between is not overlooked.
 
-    histories: asked, in this order, about those that have started, are not listed, and have left no record.
+    histories: asked, in this order, about those that have started, are not listed, and have left no record; unstarted:
+    about those that are not listed, and have claimed nothing.
     """
     listed = run(listing)
     crashpoint("listing.asked")
@@ -227,15 +239,19 @@ def look_at(place: Place, eids: List[str], listing: Command, row: Pattern[str], 
     told: Object = {each.beid: {"name": each.name, "eids": list(each.eids)} for each, _ in places.values()}
     told_of: Dict[str, Object] = {eid: sight.told() for eid, sight in sights.items()}
     asked: List[Json] = []
+    ends: Json = None
     if listed["rc"] == 0:
         rows = {(each.beid, each.place) for each in _rows(listed, [row])}
         missing = {eid: sight for eid, sight in sights.items() if _is_missing(places.get(eid), rows)}
-        for eid, words in _last_words(place, places, missing):
-            told_of[eid]["said"] = words
+        silent = [eid for eid, sight in missing.items() if sight.claim is None and not sight.torn]
+        for eid in silent[:LAST_WORDS_OF]:
+            told_of[eid]["said"] = batch.last_words(place, *places[eid])
+        if silent and unstarted is not None:
+            ends = run(unstarted.filled(names=_joined(places[eid][0].name for eid in silent)))
         if histories:
             asked = _pasts(histories, places, missing)
     found: Object = dict(told_of)
-    return {"found": found, "listing": listed, "histories": asked, "batches": told}
+    return {"found": found, "listing": listed, "histories": asked, "unstarted": ends, "batches": told}
 
 
 def _pasts(histories: List[Command], places: Dict[str, Tuple[Batch, int]], missing: Dict[str, Sight]) -> List[Json]:
@@ -249,17 +265,6 @@ def _pasts(histories: List[Command], places: Dict[str, Tuple[Batch, int]], missi
         return []
     words = {"names": _joined(name for name, _ in gone), "jobs": _joined(job for _, job in gone if job)}
     return [run(history.filled(**words)) for history in histories]
-
-
-def _last_words(
-    place: Place, places: Dict[str, Tuple[Batch, int]], missing: Dict[str, Sight]
-) -> Iterator[Tuple[str, str]]:
-    """Of jobs that ended before they could claim anything. A few tell enough: they are a reason, and no proof."""
-    silent = [eid for eid, sight in missing.items() if sight.claim is None and not sight.torn]
-    for eid in silent[:LAST_WORDS_OF]:
-        words = batch.last_words(place, *places[eid])
-        if words:
-            yield eid, words
 
 
 def _may_live(sight: Sight) -> bool:

@@ -83,6 +83,7 @@ class SourceConfig:
     submit_every_s  at least so many between two submissions
     array_size      the most attempts in one of them
     options         of the scheduler's own kind, for all that is submitted
+    node_python     of its nodes; None = the one of the agent, or python3
     """
 
     name: SourceName
@@ -96,6 +97,7 @@ class SourceConfig:
     root: str = ""
     enabled: bool = True
     python: str | None = None
+    node_python: str | None = None
     identity_file: str | None = None
     known_hosts: str | None = None
     ssh_config: str | None = None

@@ -30,8 +30,9 @@ Operations:
     survey    {}                                 → Survey; takes its time
     submit    {batch, name, attempts, command, rejects, mark} → {"outcomes", "ran", "already", "rejected"}; lays down
                                                    what the jobs need, wins the submission, and runs the command
-    listing   {eids, listing, row, histories}    → {"listing", "found", "histories", "batches"}; what a scheduler lists,
-                                                   then what lies there, then what else it says of those that are gone
+    listing   {eids, listing, row, histories, unstarted} → {"listing", "found", "histories", "unstarted", "batches"};
+                                                   what a scheduler lists, then what lies there, then what else it says
+                                                   of those that are gone, and of those that are so without a claim
     withdraw  {eids, listing, ends, running}     → {"outcomes"}; wins the claims, and takes those from the queue that it
                                                    lists; `running`: what has started is told to end, too
     inquire   {commands}                         → {"ran": {key: Ran}}; programs that only look, one after the other

@@ -22,5 +22,6 @@ def dialect_of(source: SourceConfig) -> Dialect:
             poll_s=source.poll_s,
             array_size=min(source.array_size, source.slots),
             submit_every_s=source.submit_every_s,
+            python=source.node_python,
         )
     return ProcessDialect()

@@ -52,11 +52,13 @@ class SlurmDialect:
 
     options   of sbatch for everything that is submitted, checked; those of a manifest win
     poll_s    seconds between two questions for the queue
+    python    of its nodes; None: the agent's own, or the node's
     accounts  whether the site keeps any, as far as it was heard
     """
 
     options: Mapping[str, str]
     limits: Limits
+    python: str | None = None
     accounts: Accounts = field(default_factory=Accounts, compare=False, repr=False)
 
     @classmethod
@@ -68,9 +70,11 @@ class SlurmDialect:
         array_size: int = ARRAY_SIZE,
         settle_s: float = SETTLE_S,
         submit_every_s: float = 0.0,
+        python: str | None = None,
     ) -> SlurmDialect:
         return cls(
             options=options,
+            python=python,
             limits=Limits(
                 batch_max=array_size,
                 inspect_max=PAGE,
@@ -100,7 +104,7 @@ class SlurmDialect:
             "batch": beid,
             "name": name,
             "attempts": [spec_to_json(spec) for spec in batch],
-            "command": command_to_json(submits(words, submission.SCRIPT, SUBMIT_S)),
+            "command": command_to_json(submits(words, submission.script(self.python), SUBMIT_S)),
             "rejects": list(submission.REJECTS),
         }
         request = Request(op="submit", body=body, timeout_s=SUBMIT_S + _MORE_S, repeatable=False)
@@ -123,9 +127,12 @@ class SlurmDialect:
             "eids": list(eids),
             "listing": _command(["squeue", "--me", f"--format={rows.LISTED}"]),
             "row": _ROW,
+            "unstarted": _command(
+                ["squeue", "--me", "--noheader", "--states=all", "--name={names}", f"--Format={rows.UNSTARTED}"]
+            ),
             "histories": [_command(each) for each in (*([accounting] if asked else []), ended, silent)],
         }
-        request = Request(op="listing", body=body, timeout_s=4 * ASK_S + _MORE_S)
+        request = Request(op="listing", body=body, timeout_s=5 * ASK_S + _MORE_S)
         return Exchange(request=request, parse=lambda reply: findings(reply, self.accounts if asked else None))
 
     def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]:

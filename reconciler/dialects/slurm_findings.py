@@ -29,9 +29,11 @@ def findings(reply: Reply, accounts: Accounts | None = None) -> Mapping[Eid, Fou
     names = {eid: name for name, eids in batches for eid in eids}
     jobs = _jobs(listed, batches)
     pasts, silent = _histories(rans_from_json(reply.body.get("histories")), accounts)
+    ends = _unstarted(reply.body.get("unstarted"), batches)
     return {
         eid: replace(
             found,
+            said="" if found.claim else ": ".join(filter(None, (ends.get(eid, ""), found.said))),
             listing=Listing.CLEAN,
             job=jobs.get(eid),
             account=_account(found.claim, names.get(eid, ""), pasts, silent),
@@ -49,6 +51,13 @@ def _jobs(listed: Sequence[rows.Row], batches: Sequence[tuple[str, Sequence[Eid]
         for name, eids in batches
         for index, job in rows.places(by_name.get(name, ()), len(eids)).items()
     }
+
+
+def _unstarted(value: Json, batches: Sequence[tuple[str, Sequence[Eid]]]) -> dict[Eid, str]:
+    """What the scheduler says of those that it lists no more, and that have claimed nothing."""
+    ran = None if value is None else ran_from_json(value)
+    told = rows.unstarted(ran.out) if ran is not None and _clean(ran) else {}
+    return {eid: told[name, index] for name, eids in batches for index, eid in enumerate(eids) if (name, index) in told}
 
 
 def _batches(value: Json) -> Iterator[tuple[str, Sequence[Eid]]]:

@@ -16,6 +16,8 @@ LISTED = "%i|%F|%K|%T|%r|%j"
 LISTED_HEADER = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NAME"
 ACCOUNTED = "JobID,State,ExitCode,Start,End,NodeList,MaxRSS,TotalCPU,JobName"
 FINISHED = "JobArrayID:|,State:|,restartcnt:|,exit_code:|,EndTime:|,NodeList:|,Name:512"
+UNSTARTED = "JobArrayID:|,State:|,Reason:60|,exit_code:|,NodeList:|,Name:512"
+NO_LOG = 53  # the signal in the exit status of a job whose node could not open the file for what it says
 LOST_CLAIM = 97  # what our job script exits with when another start has the claim: no end of anything
 MOST_NODES = 4096
 
@@ -156,6 +158,32 @@ def finished(text: str) -> list[Past]:
                 past = _past(job, int(restarts), state, str(int(code) >> 8), end, nodes, name)
                 found += [past] if past is not None else []
     return found
+
+
+def unstarted(text: str) -> dict[tuple[str, int], str]:
+    """How jobs ended that have claimed nothing, in words, by name and index."""
+    found = {}
+    for line in text.splitlines():
+        parts = line.split("|", 5)
+        match = _ELEMENT.fullmatch(parts[0].strip())
+        if len(parts) == 6 and match is not None:
+            _, state, why, code, nodes, name = (part.strip() for part in parts)
+            if verdict_of(state) is not None and code.isdigit():
+                found[name, int(match[2])] = ", ".join(_ended(state, why, int(code), nodes))
+    return found
+
+
+def _ended(state: str, why: str, status: int, nodes: str) -> Iterator[str]:
+    """status: as wait(2) has it."""
+    yield f"Slurm says {state}" + (f" on {nodes}" if nodes and not nodes.startswith("(") else "")
+    if why not in ("", "None"):
+        yield why
+    if status & 0x7F == NO_LOG:
+        yield "its node could not open the file for what the job says: it does not have the source's `root`, or no room"
+    elif status & 0x7F:
+        yield f"signal {status & 0x7F}"
+    elif status >> 8:
+        yield f"exit code {status >> 8}"
 
 
 def _past(job: str, restarts: int, state: str, code: str, end: str, nodes: str, name: str) -> Past | None:

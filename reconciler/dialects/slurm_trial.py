@@ -20,6 +20,7 @@ from reconciler.dialects.base import Opinion, Tried
 from reconciler.dialects.slurm_command import asks, submits
 
 TRIAL_S = 30.0
+_NOTHING = "#!/bin/sh\nexec true\n"  # should a site submit it all the same
 
 _LOOK = ("sinfo", "--exact", "--noheader", "--format=%R|%t|%c|%m|%l|%D")
 _TRIED = re.compile(r"^(?:sbatch: error: )?allocation failure: ", re.MULTILINE)
@@ -121,7 +122,7 @@ class SlurmTrials:
             name, submission.comment_of(sweep, [Eid("")] * count), demand, count, self.options, test=True
         )
         argv = [word.replace("{root}", root) for word in words]
-        return submits(argv, submission.script(), TRIAL_S)
+        return submits(argv, _NOTHING, TRIAL_S)
 
     def read(self, ran: Ran, demand: Demand, nodes: Sequence[Nodes] = ()) -> Tried:
         """What the cluster thinks of it. nodes: that it has, as far as it tells."""

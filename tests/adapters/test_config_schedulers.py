@@ -27,8 +27,14 @@ def _problems(**written: Json) -> list[tuple[str, str]]:
 
 def test_what_is_said_about_a_cluster_is_read() -> None:
     source = _read(
-        maxJobs=200, pollInterval="1m", submitInterval="5s", arraySize=50, options={"qos": "high", "account": "p1"}
+        maxJobs=200,
+        pollInterval="1m",
+        submitInterval="5s",
+        arraySize=50,
+        nodePython="~/py",
+        options={"qos": "high", "account": "p1"},
     )
+    assert "~/py" == source.node_python
     assert (200, 60.0, 5.0, 50) == (source.slots, source.poll_s, source.submit_every_s, source.array_size)
     assert (("account", "p1"), ("qos", "high")) == source.options
     assert source.scheduled
@@ -45,13 +51,18 @@ def test_the_dialect_has_the_limits_of_its_source() -> None:
     assert isinstance(dialect, SlurmDialect)
     limits = dialect.limits
     assert (20, 60.0, 2.0, 180.0) == (limits.batch_max, limits.poll_s, limits.submit_every_s, limits.settle_s)
-    assert {"partition": "gpu"} == dialect.options
+    assert ({"partition": "gpu"}, None) == (dialect.options, dialect.python)
+    assert "~/py" == getattr(dialect_of(_read(nodePython="~/py")), "python", "")
     assert isinstance(dialect_of(_read(scheduler="process")), ProcessDialect)
 
 
+NODE_PYTHON = "a name, an absolute path or one below `~`, as the nodes see it, without quotes, backslashes and `!`"
 BAD: list[tuple[dict[str, Json], str, str]] = [
     ({"scheduler": "slurm", "slots": 3}, "slots", "`slots` is for plain processes: the scheduler knows its nodes"),
     ({"scheduler": "slurm", "gpus": [0]}, "gpus", "`gpus` is for plain processes: the scheduler knows its nodes"),
+    ({"nodePython": "py"}, "nodePython", "`nodePython` is for schedulers"),
+    ({"scheduler": "slurm", "nodePython": "bin/py"}, "nodePython", NODE_PYTHON),
+    ({"scheduler": "slurm", "nodePython": "/o'py"}, "nodePython", NODE_PYTHON),
     ({"maxJobs": 3}, "maxJobs", "`maxJobs` is for schedulers"),
     (
         {"scheduler": "slurm", "pollInterval": "2s"},

@@ -182,3 +182,22 @@ def test_sacct_tells_ends_and_what_was_used() -> None:
         ("2_0", 0): (Verdict.PREEMPTED, 3244 / 1024),
         ("2_0", 1): (Verdict.CANCELLED, None),
     } == found
+
+
+def test_the_end_of_a_job_that_has_claimed_nothing_is_told_in_words() -> None:
+    answer = (
+        "1_0|FAILED|NonZeroExitCode   |32512|n1|a.b1   \n"
+        "2_1|FAILED|JobLaunchFailure|4021|n1|a.b2\n"
+        "3_0|FAILED|JobLaunchFailure|9|n2|a.b3\n"
+        "4_0|CANCELLED|None|0||a.b4\n"
+        "5_[0,2-3]|PENDING|JobHeldUser|0||a.b5\n"
+        "6_0|RUNNING|None|0|n1|a.b6\n"
+    )
+    no_log = "its node could not open the file for what the job says: it does not have the source's `root`, or no room"
+
+    assert {
+        ("a.b1", 0): "Slurm says FAILED on n1, NonZeroExitCode, exit code 127",
+        ("a.b2", 1): f"Slurm says FAILED on n1, JobLaunchFailure, {no_log}",
+        ("a.b3", 0): "Slurm says FAILED on n2, JobLaunchFailure, signal 9",
+        ("a.b4", 0): "Slurm says CANCELLED",
+    } == rows.unstarted(answer)

@@ -66,7 +66,24 @@ def test_a_type_of_gpus_that_is_no_word_is_refused_before_anything_is_asked() ->
 
 def test_the_script_gives_the_claim_the_very_id_that_listings_have() -> None:
     assert '"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"' in submission.SCRIPT
-    assert "exec {exec} " in submission.SCRIPT
+    assert 'exec "$python" {shim} ' in submission.SCRIPT
+
+
+PYTHONS = {
+    None: "{python} python3",
+    "python3.11": "python3.11",
+    "/opt/my python": "'/opt/my python'",
+    "~/v/bin/python": '"$HOME"/v/bin/python',
+    "$(reboot)": "'$(reboot)'",
+}
+
+
+@pytest.mark.parametrize(("python", "words"), PYTHONS.items())
+def test_a_job_starts_with_the_python_of_its_node(python: str | None, words: str) -> None:
+    text = submission.script(python)
+
+    assert f"for python in {words}; do" in text
+    assert "{pythons}" not in text
 
 
 @pytest.mark.parametrize("name", ["sbatch-array", "sbatch-dbd-down"])

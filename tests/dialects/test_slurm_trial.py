@@ -38,7 +38,7 @@ def test_the_words_are_those_of_the_submission_but_for_what_would_be_run_and_wri
 
 
 def test_should_a_site_submit_it_all_the_same_the_job_would_do_nothing() -> None:
-    assert "\nexec true " in TRIALS.command(SWEEP, PLAIN, 1, "/root").stdin
+    assert "\nexec true\n" in TRIALS.command(SWEEP, PLAIN, 1, "/root").stdin
 
 
 def test_what_cannot_be_put_into_words_is_refused_before_anything_is_asked() -> None:

@@ -114,7 +114,11 @@ class Source:
         if not self.dialect.limits.adaptive:
             return every_s
         return pause_s(
-            every_s, quiet=self._quiet, turn=self._listings, seed=sum(f"{self.daemon} {self.config.name}".encode())
+            every_s,
+            quiet=self._quiet,
+            turn=self._listings,
+            seed=sum(f"{self.daemon} {self.config.name}".encode()),
+            site=self.site,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.core.jobs import site_to_json
 from reconciler.core.model import Code, Json
 from reconciler.core.waiting import view_to_json
 from reconciler.source import SourceState
@@ -28,6 +29,7 @@ def details(loop: SourceLoop, codes: Iterable[Code]) -> dict[str, Json]:
             for sweep, generation, hold in loop.source.barred.told()
         ],
         "queue": None if loop.source.queue is None else view_to_json(loop.source.queue),
+        "site": None if loop.source.site is None else site_to_json(loop.source.site),
         "projects": sorted((_project(loop, code) for code in set(codes)), key=_trouble)[:PROJECTS_MAX],
         "collected": tally.attempts if tally is not None else 0,
         "collectedBytes": tally.bytes if tally is not None else 0,

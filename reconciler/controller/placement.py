@@ -102,7 +102,7 @@ def _capacity(store: Store, loop: SourceLoop, active: int, *, on: bool) -> Capac
     config, problem = loop.source.config, loop.problem
     return Capacity(
         name=config.name,
-        slots=config.slots,
+        slots=loop.source.slots,
         active=active,
         prefetch=loop.prefetch(),
         up=loop.ready,

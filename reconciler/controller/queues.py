@@ -102,7 +102,7 @@ def capacities_of(reader: Reader, config: Config) -> list[Capacity]:
     return [
         Capacity(
             name=source.name,
-            slots=source.slots,
+            slots=min(source.slots, _number(_told(told.get(source.name), "slots"), source.slots)),
             active=active.get(source.name, 0),
             up=_told(told.get(source.name), "up") is True,
             enabled=source.enabled and source.name not in off,

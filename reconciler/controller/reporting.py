@@ -11,6 +11,7 @@ from reconciler.controller.machines import details
 from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
 from reconciler.core.model import Code, Instant, Json, Phase, SourceName, SweepName
+from reconciler.core.pace import missed
 from reconciler.core.status import CodeFacts, Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
 from reconciler.source import SourceState
 from reconciler.sourceloop import SourceLoop
@@ -93,7 +94,7 @@ def source_facts(
         name=config.name,
         enabled=config.enabled and on,
         connected=state.up,
-        slots=config.slots,
+        slots=loop.source.slots,
         active=active,
         gpus=len(config.gpus),
         gpus_free=gpus_free,
@@ -101,6 +102,7 @@ def source_facts(
         problem=None if loop.untried else loop.problem,
         stuck=loop.source.queue.stuck if loop.source.queue is not None else "",
         unstarted=loop.source.barred.not_starting,
+        missed=missed(config.poll_s, loop.source.site) if config.scheduled else "",
         uncollected=uncollected,
         uncollectable=loop.collector.tally.problem if loop.collector is not None else None,
         details=details(loop, codes),
@@ -134,7 +136,8 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         name=loop.name,
         scheduler=loop.source.config.scheduler,
         up=None if state.hello is None else state.up,
-        slots=loop.source.config.slots,
+        slots=loop.source.slots,
+        site=loop.source.site,
         used=active,
         queue=loop.source.queue,
         submissions=loop.source.submissions,

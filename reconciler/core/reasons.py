@@ -188,6 +188,11 @@ REASONS: Mapping[str, Reason] = {
         "Add the point again if it should run.",
     ),
     "PointRetained": Reason("The point left the manifest, and `onRemove: Keep` lets its task run all the same.", ""),
+    "PollTooSlow": Reason(
+        "The cluster has no accounting, and forgets ended jobs before its queue is looked at again: an end that left "
+        "no record (a node that died) is then only known when the walltime is over.",
+        "Lower the source's `pollInterval` below the cluster's MinJobAge, or raise that.",
+    ),
     "Preempted": Reason(
         "The scheduler took the attempt's place for work of a higher priority.",
         "A retry rule for this class, with `count: false`, runs it again at no cost.",

@@ -39,6 +39,7 @@ POLARITY: Mapping[str, Polarity] = {
     "Disabled": Polarity.BAD,
     "Fenced": Polarity.BAD,
     "WrongHost": Polarity.BAD,
+    "MayMissEnds": Polarity.BAD,
     "QueueStuck": Polarity.BAD,
     "StartsFail": Polarity.BAD,
     "CollectFailed": Polarity.BAD,
@@ -113,6 +114,7 @@ class SourceFacts:
     problem      why it cannot be used (no answer, fenced, wrong host, …)
     stuck        why jobs in its scheduler's queue will not start before somebody does something; "" = none are
     unstarted    whose jobs end there, one submission after the other, before they have started; "" = nobody's
+    missed       why ends may be missed of which no record was left; "" = none are
     uncollected  ended attempts whose results are still to come here; uncollectable: what hinders that
     """
 
@@ -127,6 +129,7 @@ class SourceFacts:
     problem: Problem | None = None
     stuck: str = ""
     unstarted: str = ""
+    missed: str = ""
     uncollected: int = 0
     uncollectable: Problem | None = None
     details: Mapping[str, Json] = field(default_factory=dict)  # told as they are
@@ -203,6 +206,7 @@ def source_status(facts: SourceFacts) -> SourceStatus:
             *(_when(kind, facts.problem if named == kind else None) for kind in NAMED_PROBLEMS),
             _when("QueueStuck", _problem("JobsStuck", facts.stuck)),
             _when("StartsFail", _problem("JobsNotStarting", facts.unstarted)),
+            _when("MayMissEnds", _problem("PollTooSlow", facts.missed)),
             _when("CollectFailed", facts.uncollectable),
             _when("Unresolved", _unresolved(facts.unresolved)),
         ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from reconciler.core.jobs import JobState
+from reconciler.core.jobs import JobState, Site
 from reconciler.telemetry.snapshot import SourceSnapshot
 
 
@@ -25,11 +25,34 @@ def of_queues(sources: Sequence[SourceSnapshot]) -> Sequence[Metric]:
     submissions = CounterMetricFamily(
         "reconciler_source_submissions", "Job arrays that the scheduler was told of.", labels=["source"]
     )
+    limits = GaugeMetricFamily(
+        "reconciler_source_scheduler_limit",
+        "What the source's scheduler said it bears: tasks of one array, jobs of the account, jobs of everybody, and"
+        " seconds for which it remembers ended jobs.",
+        labels=["source", "limit"],
+    )
     for source in sources:
+        for name, value in _limits(source.site):
+            limits.add_metric([source.name, name], value)
         queue = source.queue
         if queue is not None:
             for state in JobState:
                 jobs.add_metric([source.name, state.value], queue.states.get(state, 0))
             stuck.add_metric([source.name], sum(each.jobs for each in queue.waits if each.wait.stuck))
             submissions.add_metric([source.name], source.submissions)
-    return [jobs, stuck, submissions] if jobs.samples else []
+    return [family for family in (jobs, stuck, submissions, limits) if family.samples]
+
+
+def _limits(site: Site | None) -> Iterator[tuple[str, int]]:
+    """Those that were told."""
+    if site is None:
+        return
+    told = {
+        "array_size": site.batch_max,
+        "account_jobs": site.jobs_max,
+        "queue_jobs": site.queue_max,
+        "memory_seconds": site.forgets_s,
+    }
+    for name, value in told.items():
+        if value is not None:
+            yield name, value

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.efficiency import Usage
+from reconciler.core.jobs import Site
 from reconciler.core.model import Instant, Phase, ProjectName, SourceName, SweepName
 from reconciler.core.spec import SweepState
 from reconciler.core.waiting import QueueView
@@ -67,6 +68,7 @@ class SourceSnapshot:
     link: LinkSnapshot = LinkSnapshot()
     queue: QueueView | None = None  # of its scheduler, if it has one and was listed
     submissions: int = 0  # only ever grows
+    site: Site | None = None  # what its scheduler bears, if it told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from reconciler.core.jobs import Job, JobState, Wait
+from reconciler.core.jobs import Job, JobState, Site, Wait
 from reconciler.core.model import Eid, SourceName
 from reconciler.core.waiting import QueueView, view
 from reconciler.telemetry import Snapshot, SourceSnapshot, Telemetry
@@ -38,3 +38,17 @@ def test_jobs_are_told_by_state_with_those_that_are_stuck() -> None:
 
 def test_of_a_queue_that_was_never_listed_nothing_is_told() -> None:
     assert [] == _told(None)
+
+
+def test_what_a_scheduler_said_it_bears_is_told_as_far_as_it_said_it() -> None:
+    telemetry = Telemetry(version="1")
+    site = Site(version="Slurm 22.05.8", batch_max=1000, jobs_max=40)
+    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, site=site)
+
+    telemetry.publish(Snapshot(sources=(source,)))
+
+    told = generate_latest(telemetry.registry).decode().splitlines()
+    assert [
+        'reconciler_source_scheduler_limit{limit="array_size",source="c"} 1000.0',
+        'reconciler_source_scheduler_limit{limit="account_jobs",source="c"} 40.0',
+    ] == [line for line in told if line.startswith("reconciler_source_scheduler_limit")]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.core.pace import JITTER, LONGEST, QUIET_EACH, pause_s
+import pytest
+
+from reconciler.core.jobs import Site
+from reconciler.core.pace import IN_TIME, JITTER, LONGEST, QUIET_EACH, missed, pause_s
 
 
 def _pauses(quiet=0, seed=7):
@@ -25,3 +28,25 @@ def test_two_sources_do_not_ask_at_the_same_moments_for_long():
 
     assert not set(first) & set(second)
     assert len(set(first)) > 90
+
+
+def test_where_nothing_else_tells_of_ends_the_queue_is_looked_at_before_it_forgets_them():
+    site = Site(version="", forgets_s=60, accounted=False)
+    paused = [pause_s(every_s, quiet=1000, turn=0, seed=500, site=site) for every_s in (10.0, 30.0, 100.0)]
+
+    assert [40.0, IN_TIME * 60, 100.0] == paused
+
+
+@pytest.mark.parametrize(
+    ("site", "every_s", "told"),
+    [
+        (None, 100.0, False),
+        (Site(version="", forgets_s=60, accounted=True), 100.0, False),
+        (Site(version="", forgets_s=60), 100.0, False),
+        (Site(version="", accounted=False), 100.0, False),
+        (Site(version="", forgets_s=60, accounted=False), 60.0, False),
+        (Site(version="", forgets_s=60, accounted=False), 61.0, True),
+    ],
+)
+def test_a_pace_at_which_ends_are_missed_is_told(site, every_s, told):
+    assert told is bool(missed(every_s, site))

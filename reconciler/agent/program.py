@@ -4,7 +4,6 @@
               <hash>.<a Python>   what a job needs of it, compiled by that build of Python
 """
 
-import ast
 import marshal
 import os
 import time
@@ -63,6 +62,8 @@ def _head(program: bytes) -> bytes:
 
 def sources(program: bytes) -> Dict[str, str]:
     """The texts of its modules, by name."""
+    import ast  # not in every session
+
     line = next(line for line in program.decode("ascii").splitlines() if line.startswith(_SOURCES))
     texts: Dict[str, str] = ast.literal_eval(line[len(_SOURCES) :])
     return texts
@@ -77,6 +78,8 @@ def compiled(program: bytes) -> bytes:
 
 def _collect(name: str, texts: Dict[str, str], codes: List[Tuple[str, CodeType]]) -> None:
     """This module behind all that it needs."""
+    import ast
+
     if any(name == known for known, _ in codes):
         return
     tree = ast.parse(texts[name])

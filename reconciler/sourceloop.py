@@ -20,7 +20,7 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Damaged, Fenced, ReconcilerError
 from reconciler.core.evidence import Scheduled
 from reconciler.core.jobs import Listing
-from reconciler.core.listings import Register, heard, settled
+from reconciler.core.listings import Register, heard
 from reconciler.core.model import Code, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.waiting import view
@@ -320,12 +320,13 @@ class SourceLoop:
         found = page.values()
         if any(each.listing is not Listing.CLEAN for each in found):
             return
-        self.source.listed(view({each.eid: each.job for each in found if each.job is not None}))
-        listed = [each.eid for each in found if each.job is not None]
+        now, jobs = self._clock.elapsed(), {each.eid: each.job for each in found if each.job is not None}
+        self.source.listed(view(jobs))
         missing = [
             each.eid for each in found if each.job is None and each.exit is None and each.eid not in self._flying
         ]
-        self._register = heard(self._register, listed=listed, missing=missing, at=self._clock.elapsed())
+        nodes = {each.eid: each.account.ceased for each in found if each.account is not None}
+        self._register = heard(self._register, listed=jobs, missing=missing, at=now, nodes=nodes)
         self._listed_at = asked_at
 
     def _scheduled(self) -> Scheduled | None:
@@ -333,8 +334,8 @@ class SourceLoop:
         limits = self.source.dialect.limits
         if not limits.scheduled:
             return None
-        gone = settled(self._register, at=self._listed_at, settle_s=limits.settle_s)
-        return Scheduled(gone=gone, clock=self._clock_there + self._clock.elapsed())
+        clock = self._clock_there + self._clock.elapsed()
+        return Scheduled.of(self._register, at=self._listed_at, settle_s=limits.settle_s, clock=clock)
 
     async def _give_up(self, seen: Observation) -> None:
         if seen.give_up:

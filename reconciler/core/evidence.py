@@ -7,10 +7,11 @@ the type checker before it has one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from reconciler.core.jobs import Account, Job, Listing
+from reconciler.core.listings import Register, doubted, settled
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant
 from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
@@ -144,12 +145,20 @@ Evidence: TypeAlias = (
 class Scheduled:
     """A scheduler keeps the source's queue. Then the host that looks is any of several, and proves nothing.
 
-    gone   those that it has no more, for good, as far as `core.listings` can tell
-    clock  the source's own clock
+    gone     those that it has no more, for good, as far as `core.listings` can tell
+    clock    the source's own clock
+    doubted  those that may still be at work on nodes which were given up, and are heard again
     """
 
     gone: Set[Eid]
     clock: Instant
+    doubted: Set[Eid] = frozenset()
+
+    @classmethod
+    def of(cls, register: Register, *, at: float, settle_s: float, clock: Instant) -> Scheduled:
+        """As its listings tell; at: when the newest was asked for."""
+        gone = settled(register, at=at, settle_s=settle_s)
+        return cls(gone=gone, clock=clock, doubted=doubted(register, at=at, settle_s=settle_s))
 
 
 def evidence(
@@ -168,7 +177,8 @@ def _queue(found: Found, scheduled: Scheduled) -> Iterator[Evidence]:
     elif found.listing is Listing.CLEAN:
         yield NotListed(settled=found.eid in scheduled.gone, at=scheduled.clock, said=found.said)
     if found.account is not None:
-        yield Accounted(found.account)
+        ceased = found.account.ceased and found.eid not in scheduled.doubted
+        yield Accounted(replace(found.account, ceased=ceased))
 
 
 def _files(found: Found) -> Iterator[Evidence]:

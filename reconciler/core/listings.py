@@ -11,8 +11,10 @@ wasted job, never a double run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from reconciler.core.model import Eid
 
@@ -34,24 +36,40 @@ class Register:
 
     live     listed in the newest listing that was believed
     suspect  those whose vanishing was too much to be believed at once
+    unheard  those that ended on nodes which were silent then, and since when these are heard again: inf, not so far
     """
 
     misses: Mapping[Eid, Miss] = field(default_factory=dict)
     live: frozenset[Eid] = frozenset()
     suspect: frozenset[Eid] = frozenset()
+    unheard: Mapping[Eid, float] = field(default_factory=dict)
 
 
-def heard(register: Register, *, listed: Collection[Eid], missing: Collection[Eid], at: float) -> Register:
+def heard(
+    register: Register,
+    *,
+    listed: Collection[Eid],
+    missing: Collection[Eid],
+    at: float,
+    nodes: Mapping[Eid, bool] = MappingProxyType({}),
+) -> Register:
     """The register after one clean listing at the monotonic time `at`.
 
     listed/missing: the open attempts that it has, and those that it has not and that have not ended as far as we know.
+    nodes: of those of which an end is told, whether their nodes are heard now.
     """
+    unheard = {
+        eid: _heard_since(register.unheard.get(eid, -math.inf), nodes.get(eid), at)
+        for eid in missing
+        if eid in register.unheard or nodes.get(eid) is False
+    }
     here = frozenset(listed)
     vanished = register.live & frozenset(missing)
     if len(vanished - register.suspect) > MASS_FRACTION * len(register.live):
         kept = {eid: miss for eid, miss in register.misses.items() if eid not in here}
-        return Register(misses=kept, live=register.live | here, suspect=vanished)
-    return Register(misses={eid: _missed(register.misses.get(eid), at) for eid in missing}, live=here)
+        return Register(misses=kept, live=register.live | here, suspect=vanished, unheard=unheard)
+    misses = {eid: _missed(register.misses.get(eid), at) for eid in missing}
+    return Register(misses=misses, live=here, unheard=unheard)
 
 
 def settled(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
@@ -61,6 +79,21 @@ def settled(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
     return {
         eid for eid, miss in register.misses.items() if miss.count >= CLEAN_LISTINGS and at - miss.since >= settle_s
     }
+
+
+def doubted(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
+    """Those that are said to have ended on nodes which were given up, and may go on there.
+
+    A node that comes back goes on with what it had until it is told to end that, and then for as long as its programs
+    are given to do so.
+    """
+    return {eid for eid, since in register.unheard.items() if at - since < settle_s}
+
+
+def _heard_since(since: float, heard_now: bool | None, at: float) -> float:
+    if heard_now is None:  # nobody could tell
+        return since
+    return min(since, at) if heard_now else math.inf
 
 
 def _missed(before: Miss | None, at: float) -> Miss:

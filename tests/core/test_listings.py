@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.listings import CLEAN_LISTINGS, MASS_FRACTION, Register, heard, settled
+from reconciler.core.listings import CLEAN_LISTINGS, MASS_FRACTION, Register, doubted, heard, settled
 
 SETTLE_S = 180.0
 ALL = [f"j{number}" for number in range(10)]
@@ -125,3 +125,25 @@ def test_what_stays_missing_is_gone_in_the_end_whatever_was_listed_before(listed
         register = heard(register, listed=listed - missing, missing=missing, at=100.0 * number)
 
     assert missing == settled(register, at=300.0, settle_s=100.0)
+
+
+RETURNS = {
+    "a node that was never silent is believed": ("++", ""),
+    "a silent one is not": ("-", "0"),
+    "however long it is silent": ("-----", "0"),
+    "when it is heard again what is left there is still being ended": ("---+", "0"),
+    "it is believed after the settle time": ("---+++", ""),
+    "one that falls silent again begins again": ("-++-+", "0"),
+    "a look that cannot tell is not one that hears it": ("-???", "0"),
+    "nor one that does not": ("-+??", ""),
+}
+
+
+@pytest.mark.parametrize(("looks", "expected"), RETURNS.values(), ids=RETURNS)
+def test_whose_end_on_a_node_that_was_given_up_is_still_doubted(looks, expected):
+    register = Register()
+    for number, look in enumerate(looks):
+        nodes = {} if look == "?" else {"j0": look == "+"}
+        register = heard(register, listed=[], missing=["j0", "j1"], at=number * 100.0, nodes=nodes)
+    told = doubted(register, at=(len(looks) - 1) * 100.0, settle_s=SETTLE_S)
+    assert expected == "".join(sorted(each[1:] for each in told))

@@ -102,6 +102,19 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="a-node-that-comes-back-is-believed-at-once",
+        guard="what went on on a node that was given up has time to end before it counts as ended",
+        edits=(
+            Edit(
+                "reconciler/core/evidence.py", "account.ceased and found.eid not in scheduled.doubted", "account.ceased"
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_sourceloop_scheduled.py::"
+            "test_a_node_that_comes_back_has_time_to_end_what_went_on_there_before_that_counts_as_ended"
+        ),
+    ),
+    Mutant(
         name="jobs-that-never-start-are-submitted-for-ever",
         guard="a sweep of which several submissions in a row did not start is held",
         edits=(

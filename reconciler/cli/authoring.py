@@ -15,6 +15,7 @@ from reconciler.cli.failures import error_json, tell
 from reconciler.cli.files import Read, manifests_in, read_manifest
 from reconciler.cli.output import output_option, plural, print_json, printable
 from reconciler.cli.points import print_count, print_points
+from reconciler.cli.schedulers import pbs_here, scheduler_here
 from reconciler.core.errors import UsageError
 from reconciler.core.model import Json
 from reconciler.core.spec import SweepSpec
@@ -30,10 +31,19 @@ PATH = click.Path(path_type=Path)
 def init(directory: Path, with_git: bool) -> int:
     """Write a first manifest into a git repository.
 
-    It is sweeps.d/hello.yaml, which explains itself. Nothing is overwritten.
+    It is sweeps.d/hello.yaml, which explains itself. On a machine of a Slurm cluster also a configuration,
+    reconciler.yaml, so that tasks go to its queue. Nothing is overwritten.
     """
     path = starter.write(directory, with_git=with_git)
-    click.echo(f"wrote {path}\n\nnext:\n{starter.next_steps(directory)}")
+    click.echo(f"wrote {path}")
+    site = scheduler_here()
+    if site is not None:
+        written = starter.write_config(directory, site)
+        left = f"{directory / starter.CONFIG} is left as it is: is {site.version} among its sources?"
+        click.echo(left if written is None else f"wrote {written}: tasks go to the queue of {site.version}")
+    elif pbs_here():
+        click.echo("PBS seems to be here (qsub), which this version does not speak: tasks run on this machine itself")
+    click.echo(f"\nnext:\n{starter.next_steps(directory)}")
     return 0
 
 

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.app import App
 from reconciler.cli.failures import parts
-from reconciler.cli.farchecks import PROGRAMS, Whose, far_findings, scheduler_findings
+from reconciler.cli.faraway import VISITOR
+from reconciler.cli.farchecks import Whose, far_findings
 from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import plural
+from reconciler.cli.schedulers import PROGRAMS, scheduler_findings
 from reconciler.cli.trials import try_out
 from reconciler.core.errors import ReconcilerError, StoreError
 from reconciler.core.model import Commit, InstanceId
@@ -144,9 +146,29 @@ async def _source(source: SourceConfig, app: App, whose: Whose) -> list[Finding]
     subject = f"source {source.name}"
     if source.host is not None:
         return await far_findings(source, app.clock, whose)
-    here = [name for name in PROGRAMS.get(source.scheduler, ()) if shutil.which(name)]
-    scheduler = scheduler_findings(subject, source.scheduler, here)
-    return [_room(subject, source), _disk(subject, source), *scheduler, await _agent(subject)]
+    found = [_room(subject, source), _disk(subject, source), await _agent(subject)]
+    return [*found, *await _scheduler(subject, source)]
+
+
+async def _scheduler(subject: str, source: SourceConfig) -> list[Finding]:
+    """A machine without the programs of any is not asked for one."""
+    from reconciler.links.choice import link_to
+
+    here = [name for several in PROGRAMS.values() for name in several if shutil.which(name)]
+    if not here and not source.scheduled:
+        return []
+    try:
+        async with asyncio.timeout(AGENT_S * 4):
+            session = await link_to(source).open(instance=VISITOR, root=source.root, slots=0, gpus=())
+            try:
+                return await scheduler_findings(source, session, here)
+            finally:
+                await session.aclose()
+    except ReconcilerError as error:
+        return [failure(subject, error)]
+    except TimeoutError:
+        message = "its scheduler has not answered in time"
+        return [Finding(subject=subject, level=Level.FAIL, message=message, hint="is its controller overloaded?")]
 
 
 def _whose(app: App) -> tuple[Whose, Sequence[Finding]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.cli.faraway import VISITOR
 from reconciler.cli.findings import Finding, Level, failure
 from reconciler.cli.output import duration
+from reconciler.cli.schedulers import scheduler_findings
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.model import InstanceId, Json
 from reconciler.core.settings import SourceConfig
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
     from reconciler.core.wire import Hello, Probe, Survey
     from reconciler.links.base import Session
 
-ANSWER_S = 60.0  # for all that is asked of one source
+ANSWER_S = 90.0  # for all that is asked of one source
 SKEW_S = 5.0
 DISK_MIB = 1024
-PROGRAMS = {"slurm": ("sbatch", "squeue", "scancel"), "pbs": ("qsub", "qstat", "qdel")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Machine:
     survey: Survey
     latency_s: float
     skew_s: float
+    scheduler: Sequence[Finding]
 
     def json(self) -> Mapping[str, Json]:
         """The keys of `machine` in `sources -o json`."""
@@ -84,12 +85,12 @@ async def _visit(source: SourceConfig, clock: Clock) -> Machine:
 
     session = await link_to(source).open(instance=VISITOR, root=source.root, slots=0, gpus=())
     try:
-        return await _asked(session, clock)
+        return await _asked(source, session, clock)
     finally:
         await session.aclose()
 
 
-async def _asked(session: Session, clock: Clock) -> Machine:
+async def _asked(source: SourceConfig, session: Session, clock: Clock) -> Machine:
     from reconciler.source import probe, survey
 
     question = survey()
@@ -99,7 +100,14 @@ async def _asked(session: Session, clock: Clock) -> Machine:
     seen = look.parse(await session.ask(look.request))
     latency_s = clock.elapsed() - began
     skew_s = seen.clock - (asked_at + latency_s / 2)
-    return Machine(hello=session.hello, probe=seen, survey=has, latency_s=latency_s, skew_s=skew_s)
+    return Machine(
+        hello=session.hello,
+        probe=seen,
+        survey=has,
+        latency_s=latency_s,
+        skew_s=skew_s,
+        scheduler=await scheduler_findings(source, session, has.programs),
+    )
 
 
 def _judged(subject: str, source: SourceConfig, machine: Machine, whose: Whose) -> Iterator[Finding]:
@@ -117,7 +125,8 @@ def _judged(subject: str, source: SourceConfig, machine: Machine, whose: Whose) 
     yield from _owner(subject, hello, whose)
     yield from _clock(subject, machine.skew_s)
     yield from _gpus(subject, source, machine.survey)
-    yield from _programs(subject, source, machine.survey)
+    yield from machine.scheduler
+    yield from _programs(subject, machine.survey)
 
 
 def _disk(subject: str, machine: Machine) -> Finding:
@@ -158,20 +167,7 @@ def _gpus(subject: str, source: SourceConfig, survey: Survey) -> Iterator[Findin
         yield Finding(subject=subject, level=Level.WARN, message=message, hint=hint)
 
 
-def scheduler_findings(subject: str, scheduler: str, programs: Collection[str]) -> Iterator[Finding]:
-    """Whether the programs are there by which this scheduler is spoken to."""
-    needed = PROGRAMS.get(scheduler, ())
-    missing = [name for name in needed if name not in programs]
-    if missing:
-        hint = "add them to the PATH of logins without a terminal, or correct `scheduler`"
-        message = f"the programs of {scheduler} were not found: {', '.join(missing)}"
-        yield Finding(subject=subject, level=Level.FAIL, message=message, hint=hint)
-    elif needed:
-        yield Finding(subject=subject, message=f"the programs of {scheduler} are there: {', '.join(needed)}")
-
-
-def _programs(subject: str, source: SourceConfig, survey: Survey) -> Iterator[Finding]:
-    yield from scheduler_findings(subject, source.scheduler, survey.programs)
+def _programs(subject: str, survey: Survey) -> Iterator[Finding]:
     if "git" not in survey.programs:
         hint = "install git there, or use projects with `sync: Verify` or without git"
         yield Finding(subject=subject, level=Level.WARN, message="git was not found", hint=hint)

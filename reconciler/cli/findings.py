@@ -25,7 +25,10 @@ STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The answer to one question. machine: all that a source's machine told, as JSON tells it; error: why it failed."""
+    """The answer to one question.
+
+    machine, site: all that a source's machine and scheduler told, as JSON tells it; error: why it failed.
+    """
 
     subject: str
     level: Level = Level.OK
@@ -33,6 +36,7 @@ class Finding:
     hint: str = ""
     machine: Mapping[str, Json] | None = None
     error: ReconcilerError | None = None
+    site: Mapping[str, Json] | None = None
 
 
 def failure(subject: str, error: ReconcilerError) -> Finding:
@@ -63,5 +67,6 @@ def finding_json(finding: Finding) -> dict[str, Json]:
         "message": finding.message,
         "hint": finding.hint,
         "machine": finding.machine,
+        "site": finding.site,
         **place,
     }

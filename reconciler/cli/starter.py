@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler.cli.git import git, in_work_tree
 from reconciler.cli.shipped import shipped
 from reconciler.core.errors import UsageError
+from reconciler.core.jobs import Site
 
 HELLO = """\
 # yaml-language-server: $schema=../schemas/sweep.schema.json
@@ -32,6 +33,36 @@ spec:
   parallelism: 4                  # at most so many at once
   retry: {limit: 1}               # a task that fails is tried once more
 """
+
+
+CLUSTER = """\
+# yaml-language-server: $schema=schemas/config.schema.json
+#
+# {version} was found on this machine, so that tasks go to its queue; `reconciler check` asks it for its opinion.
+
+sources:
+  cluster:
+    scheduler: slurm
+    options: {{}}      # of sbatch for all that is submitted, as {{partition: {partition}, account: …}}{default}
+    maxJobs: 100     # of ours in its queue at once, waiting ones included
+"""
+CONFIG = "reconciler.yaml"
+
+
+def write_config(directory: Path, site: Site) -> Path | None:
+    """Write a configuration for a cluster that was found; None when there is one already."""
+    path = directory / CONFIG
+    default = f"; {site.partition} is the default partition" if site.partition else ""
+    try:
+        with path.open("x") as file:
+            file.write(CLUSTER.format(version=site.version, partition=site.partition or "…", default=default))
+    except FileExistsError:
+        return None
+    schema = directory / "schemas" / "config.schema.json"
+    if not schema.exists():
+        schema.parent.mkdir(exist_ok=True)
+        shutil.copyfile(shipped("schemas/config.schema.json"), schema)
+    return path
 
 
 def write(directory: Path, *, with_git: bool) -> Path:

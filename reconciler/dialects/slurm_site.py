@@ -14,7 +14,8 @@ from reconciler.core.wire import Exchange
 from reconciler.core.wire_commands import Command, Ran, inquire
 from reconciler.dialects.slurm_command import asks
 
-ASK_S = 15.0
+ASK_S = 10.0
+PRESENT_S = 5.0
 
 _USER = 'user="$(id -un)"'
 _OF_USER = "format=Account,MaxSubmit,GrpSubmit,DefaultQOS"
@@ -28,6 +29,12 @@ def survey(options: Mapping[str, str]) -> Exchange[Site | None]:
     """One question for all; None: no controller answers. options: of sbatch for all that is submitted there."""
     question = inquire(commands())
     return Exchange(request=question.request, parse=lambda reply: read(question.parse(reply), options))
+
+
+def presence() -> Exchange[Site | None]:
+    """Whether a controller answers at all, asked where nobody expects one."""
+    question = inquire({"config": asks(("scontrol", "show", "config"), PRESENT_S)})
+    return Exchange(request=question.request, parse=lambda reply: read(question.parse(reply), {}))
 
 
 def commands() -> Mapping[str, Command]:

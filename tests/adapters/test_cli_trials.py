@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,3 +219,84 @@ def test_over_ssh_it_is_the_same(cluster: SlurmLab, capfd: pytest.CaptureFixture
         (told,) = json.loads(capfd.readouterr().out)["checks"]
         assert (1, "SubmissionRefused", 15) == (code, told["reason"], told["line"])
         assert not lab.root.exists()
+
+
+# ---------------------------------------------------------------------------------------------- what is there
+
+
+def sources_of(desk: Desk, capfd: pytest.CaptureFixture[str]) -> tuple[int, list[dict[str, object]]]:
+    desk.sweep()
+    code = execute(["--config", str(desk.config), "check", "-o", "json"])
+    told = json.loads(capfd.readouterr().out)["checks"]
+    return code, [each for each in told if each["name"] == f"source {HERE}"]
+
+
+def test_a_cluster_tells_what_it_bears(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    code, told = sources_of(desk, capfd)
+
+    (site,) = [each["site"] for each in told if each["site"]]
+    assert 0 == code
+    assert ("Slurm 22", 20000, 60000, 300, False, "main") == (
+        site["version"][:8], site["arraySizeMax"], site["maxJobCount"], site["minJobAgeSeconds"], site["accounting"],
+        site["defaultPartition"],
+    )  # fmt: skip
+    assert not desk.root.exists()
+
+
+def test_a_cluster_that_is_taken_for_a_machine_is_a_warning(
+    desk: Desk, cluster: SlurmLab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.cluster(scheduler="process", python=str(cluster.python), root=str(desk.root))
+
+    code, told = sources_of(desk, capfd)
+
+    assert 0 == code
+    (warning,) = [each for each in told if each["status"] == "warn" and "plain processes" in each["message"]]
+    assert "say `scheduler: slurm`" in warning["hint"]
+
+
+def test_a_cluster_whose_controller_is_away_cannot_be_used(
+    desk: Desk, cluster: SlurmLab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.kill_controller(signal.SIGTERM)
+    try:
+        code, told = sources_of(desk, capfd)
+    finally:
+        cluster.start_controller()
+
+    assert (1, ["no controller of Slurm answers there"]) == (
+        code,
+        [each["message"] for each in told if each["status"] == "fail"],
+    )
+
+
+def test_a_pace_at_which_ends_are_missed_is_a_warning(
+    desk: Desk, cluster: SlurmLab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.cluster(scheduler="slurm", python=str(cluster.python), root=str(desk.root), pollInterval="10m")
+
+    code, told = sources_of(desk, capfd)
+
+    assert (0, True) == (code, any("forgotten after 300 s" in each["message"] for each in told))
+
+
+def test_init_on_a_machine_of_a_cluster_writes_a_configuration_that_check_likes(cluster: SlurmLab) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="r-ini-"))
+    environment = {**os.environ, **cluster.environment, "HOME": str(folder)}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "reconciler.cli", *words]
+        return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+    written = run("init", ".", "--git")
+    again = (folder / "sweeps.d/hello.yaml").unlink() or run("init", ".")
+    for words in (("config", "user.name", "x"), ("config", "user.email", "x@y"), ("add", "."), ("commit", "-qm", "x")):
+        subprocess.run(["git", *words], cwd=folder, env=environment, check=True)
+    checked = run("check")
+
+    assert "wrote reconciler.yaml: tasks go to the queue of Slurm 22" in written.stdout
+    assert "reconciler.yaml is left as it is" in again.stdout
+    assert "main is the default partition" in (folder / "reconciler.yaml").read_text()
+    assert "ok   sweep hello on cluster: would be taken" in checked.stdout
+    assert 0 == checked.returncode, checked.stdout
+    shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from typing import List
 
 from .shapes import Json, Object
@@ -9,19 +10,28 @@ from .shapes import Json, Object
 READ_BYTES = 1 << 18
 MAX_LINE = 1 << 26
 CLOGGED_BYTES = 1 << 22  # beyond this much unread output nothing is pushed
+SILENT_S = 900.0  # a daemon asks for a sign of life every 15 s
 
 
 class Channel:
     """Lines in, lines out. `closed` when the other side has gone."""
 
-    def __init__(self, source: int, sink: int) -> None:
+    def __init__(self, source: int, sink: int, silent_s: float = SILENT_S) -> None:
+        """silent_s: who says nothing for so long has gone."""
         self.source = source
         self.sink = sink
         self.closed = False
+        self._silent_s = silent_s
+        self._heard_at = time.monotonic()
         self._in = b""
         self._out = bytearray()
         os.set_blocking(source, False)
         os.set_blocking(sink, False)
+
+    @property
+    def over(self) -> bool:
+        """The other side has gone, with an end or without."""
+        return self.closed or time.monotonic() - self._heard_at > self._silent_s
 
     @property
     def unsent(self) -> bool:
@@ -42,6 +52,7 @@ class Channel:
         if not data:
             self.closed = True
             return []
+        self._heard_at = time.monotonic()
         *lines, self._in = (self._in + data).split(b"\n")
         try:
             if len(self._in) > MAX_LINE:

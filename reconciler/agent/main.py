@@ -80,8 +80,8 @@ class Agent:
         self._operations.update(dict.fromkeys(scheduled.OPERATIONS, self._schedule))
 
     def run(self) -> None:
-        """Until stdin ends."""
-        while not self._channel.closed:
+        """Until stdin ends, or who spoke on it has gone without an end."""
+        while not self._channel.over:
             self._arm()
             for key, _ in self._selector.select(self._timeout_s()):
                 key.data(key.fd)
@@ -141,6 +141,7 @@ class Agent:
             desk.take_over(time.time())
         elif self._ticks % OUTBOX_TICKS == 0:
             desk.list_outbox()
+            self._channel.closed |= desk.root.superseded(time.monotonic())
 
     def _push(self, desk: Desk) -> None:
         while not self._channel.clogged:

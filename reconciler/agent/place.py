@@ -16,6 +16,7 @@ from .crash import crashpoint
 from .shapes import Object, Refusal
 
 MARK_CHARACTERS = 200
+SUPERSEDED_S = 10.0
 
 _FOLDERS = ("attempts", "epoch", "outbox/new", "checkpoints", "projects", "trash")
 
@@ -55,6 +56,7 @@ class Root(Place):
         super().__init__(path)
         self.instance = instance
         self.epoch = 0
+        self._fenced_at = 0.0
         self._mark = ""
         os.makedirs(path, 0o700, exist_ok=True)
         self._own()
@@ -136,6 +138,16 @@ class Root(Place):
     def fenced(self) -> bool:
         """True when a newer agent rules this root. Not cached: folder times are too coarse to tell."""
         return any(number > self.epoch for number in self._epochs())
+
+    def superseded(self, now: float) -> bool:
+        """True when a newer agent has ruled for a while: then nobody will ask this one for anything any more.
+
+        A line may fall silent without an end, and what holds it open there does not notice for hours. now: monotonic.
+        """
+        if not self.fenced():
+            return False
+        self._fenced_at = self._fenced_at or now
+        return now - self._fenced_at >= SUPERSEDED_S  # until then whoever asks is told why he is refused
 
     def _epochs(self) -> List[int]:
         return [int(name) for name in os.listdir(self.path + "/epoch") if name.isdigit()]

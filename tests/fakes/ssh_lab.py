@@ -26,6 +26,7 @@ from pathlib import Path
 from reconciler.core.addresses import SshAddress
 from reconciler.links.ssh import SshLink
 from reconciler.links.ssh_connect import Way
+from tests.fakes.networks import Network
 
 ADDRESS = "127.0.0.1"
 START_S = 20.0
@@ -62,7 +63,12 @@ class SshHost:
     home: Path
     more: tuple[str, ...] = ()  # further lines of sshd_config
     mounts: tuple[tuple[Path, str], ...] = ()  # (file, over which): seen by this host alone; needs CAP_SYS_ADMIN
+    network: Network | None = None  # of its own; closed with it
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        return ADDRESS if self.network is None else self.network.address
 
     @property
     def key(self) -> str:
@@ -78,7 +84,7 @@ class SshHost:
 
     @property
     def known_hosts_line(self) -> str:
-        return f"[{ADDRESS}]:{self.port} {self.key}\n"
+        return f"[{self.address}]:{self.port} {self.key}\n"
 
     @property
     def log(self) -> str:
@@ -90,7 +96,7 @@ class SshHost:
         keys = self.folder.parent / "authorized_keys"
         config.write_text(
             CONFIG.format(
-                address=ADDRESS,
+                address=self.address,
                 port=self.port,
                 folder=self.folder,
                 keys=keys,
@@ -102,6 +108,8 @@ class SshHost:
         if self.mounts:
             binds = [f"mount --bind {shlex.quote(str(file))} {shlex.quote(over)}" for file, over in self.mounts]
             argv = ["unshare", "-m", "sh", "-c", " && ".join([*binds, shlex.join(["exec", *argv])])]
+        if self.network is not None:
+            argv = self.network.run(argv)
         if os.getuid() == 0:
             os.makedirs("/run/sshd", 0o755, exist_ok=True)  # where sshd of root locks itself in before a login
         with (self.folder / "log").open("ab") as log:
@@ -112,7 +120,7 @@ class SshHost:
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 break
-            with contextlib.suppress(OSError), socket.create_connection((ADDRESS, self.port), timeout=1.0):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), timeout=1.0):
                 return
             time.sleep(0.02)
         raise AssertionError(f"sshd does not come up:\n{self.log}")
@@ -126,7 +134,10 @@ class SshHost:
 
     def sessions(self) -> list[int]:
         """The processes of sshd that serve a login here: below ours, one for each connection, and its helpers."""
-        return [] if self.process is None else [pid for pid in _below(self.process.pid) if _name(pid) == "sshd"]
+        if self.process is None:
+            return []
+        above = self.process.pid if self.network is None else next(_below(self.process.pid), self.process.pid)
+        return [pid for pid in _below(above) if _name(pid) == "sshd"]
 
     def cut(self) -> None:
         """kill -9 of every login."""
@@ -137,6 +148,9 @@ class SshHost:
     def close(self) -> None:
         self.cut()
         self.stop()
+        if self.network is not None:
+            self.network.close()
+            self.network = None
 
 
 class SshLab:
@@ -161,6 +175,7 @@ class SshLab:
         shell: str = "",
         more: tuple[str, ...] = (),
         mounts: tuple[tuple[Path, str], ...] = (),
+        network: Network | None = None,
         known: bool = True,
     ) -> SshHost:
         """A new host, which listens. shell: the login shell, instead of this account's."""
@@ -170,7 +185,7 @@ class SshLab:
         keygen(folder / "host_key")
         if shell:
             more = (*more, f'ForceCommand exec {shell} -c "$SSH_ORIGINAL_COMMAND"')
-        host = SshHost(name=name, folder=folder, port=free_port(), home=home, more=more, mounts=mounts)
+        host = SshHost(name=name, folder=folder, port=free_port(), home=home, more=more, mounts=mounts, network=network)
         host.start()
         self.hosts.append(host)
         if known:
@@ -183,7 +198,7 @@ class SshLab:
 
     def way(self, host: SshHost, *, port: int = 0) -> Way:
         """port: of a proxy before it."""
-        address = SshAddress(host=ADDRESS, user=getpass.getuser(), port=port or host.port)
+        address = SshAddress(host=host.address, user=getpass.getuser(), port=port or host.port)
         return Way(
             address=address,
             config=self.config,

@@ -10,6 +10,7 @@ from tests.mutants import (
     in_the_store,
     of_code,
     of_results,
+    of_sessions,
     on_a_cluster,
     on_the_source,
 )
@@ -22,6 +23,7 @@ ALL = (
     *in_the_daemon.MUTANTS,
     *of_code.MUTANTS,
     *of_results.MUTANTS,
+    *of_sessions.MUTANTS,
     *in_the_code.MUTANTS,
     *bugs.MUTANTS,
 )

@@ -63,8 +63,11 @@ async def submit(
         flying.clear()
     crashpoint("apply.submitted")
     if isinstance(outcomes, Refused | Busy):
+        if outcomes.reason == "LimitReached":
+            source.too_many(len(specs))
         return _refused(source, store, catalog, specs, outcomes, clock.now())
     accepted = {eid for eid, outcome in outcomes.items() if outcome is StartOutcome.ACCEPTED}
+    source.taken(len(accepted))
     store.accepted(accepted, clock.now())  # what the source told about them meanwhile stands
     return Applied(sent=len(outcomes), look_at=tuple(eid for eid in outcomes if eid not in accepted))
 
@@ -154,6 +157,7 @@ def _specs(source: Source, store: Store, catalog: Catalog, projects: Projects, n
     ]
     if source.dialect.limits.scheduled:
         specs = [spec for spec in specs if (spec.sweep, spec.demand) == (specs[0].sweep, specs[0].demand)]
+        specs = specs[: source.portion]
     return in_one_line(specs)
 
 

@@ -37,6 +37,7 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 SURVEY_TIMEOUT_S = 60.0
 SURVEYED_EVERY_S = 5.0
+PORTION_MAX = 1 << 30
 LEARNT_AGAIN_S = 3600.0  # limits of a site are changed by its people, seldom
 UNLEARNT_AGAIN_S = 300.0
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
@@ -92,6 +93,7 @@ class Source:
         self._quiet = self._listings = 0
         self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
+        self.portion = PORTION_MAX  # the most attempts of one submission, as far as limits were reached lately
         self._instance = instance
         self._link = link
         self._clock = clock
@@ -157,6 +159,14 @@ class Source:
         self._quiet = 0
         self.submissions += 1
         return self._clock.elapsed() > began
+
+    def taken(self, count: int) -> None:
+        """So many were taken at once: twice as many may be the next time."""
+        self.portion = min(PORTION_MAX, max(self.portion, 2 * count))
+
+    def too_many(self, count: int) -> None:
+        """A limit kept so many out, all of them: others may have filled it in part, and half of them may fit."""
+        self.portion = max(1, count // 2)
 
     @property
     def daemon(self) -> str:

@@ -167,6 +167,10 @@ REFUSALS: Mapping[str, Reason] = {
         "An entry of `zip` names something that is no axis, or names it twice.",
         "Name axes, each in one group at most.",
     ),
+    "LimitReached": Reason(
+        "A limit of the account, its QOS or the cluster keeps a submission out for now; it is tried again, in halves.",
+        "Nothing, if jobs of yours or of colleagues fill it and will end; else lower the source's `maxJobs`.",
+    ),
     "Locked": Reason("Another git works on the local copy of the repository; it is tried again.", ""),
     "LogsGone": Reason("The attempt's log is no longer there.", "Look into the results of the task."),
     "MergeKey": Reason("A YAML merge key (`<<`) stands in the file.", "Write the fields out."),

@@ -53,6 +53,8 @@ LATER = (
     _FAILED + r"Job can not be submitted, maximum number of jobs",
 )
 
+LIMITED = rf"{_FAILED}(?:Job violates accounting/QOS policy|Job can not be submitted, maximum number of jobs)"
+
 # What certainly was not taken, and will not be before somebody changes it.
 NEVER = (
     _FAILED + r"Invalid (?:account|array|feature|generic resource|gres|job array|job dependency|license|node name|"
@@ -157,7 +159,7 @@ def refusal(ran: Ran) -> SourceError:
     message = said(ran)
     later = any(re.search(pattern, text) for pattern in LATER) and "PerJob" not in text
     if later or not any(re.search(pattern, text) for pattern in (*NEVER, _FAILED + "Job violates")):
-        return Busy("Busy", message)
+        return Busy("LimitReached" if re.search(LIMITED, text) else "Busy", message)
     lowered = text.lower()
     hint = next((hint for word, hint in _HINTS.items() if word in lowered), "")
     return Refused("SubmissionRefused", message, hint=hint)

@@ -113,6 +113,31 @@ async def test_who_says_later_is_asked_again_soon_and_nothing_is_given_up(lab: S
     assert [eid, eid] == lab.far.named("submit")
 
 
+async def test_what_a_limit_keeps_out_is_tried_in_halves_until_some_of_it_fits(lab: SchedulerLab) -> None:
+    full = Busy("LimitReached", "QOSGrpSubmitJobsLimit")
+    lab.far.answers = [full, full]
+    await lab.start(8)
+
+    for _ in range(6):
+        await lab.minutes(0.5)
+        lab.loop.kick()
+        await lab.time.settle()
+
+    assert [8, 4, 2, 4, 2] == [len(eids) for eids in _submissions(lab)]
+    assert 8 == len({eid for eids in _submissions(lab)[2:] for eid in eids})
+
+
+async def test_what_is_busy_for_another_reason_is_tried_again_as_it_is(lab: SchedulerLab) -> None:
+    lab.far.answers = [Busy("Busy", "Unable to contact slurm controller")]
+    await lab.start(8)
+
+    await lab.minutes(0.5)
+    lab.loop.kick()
+    await lab.time.settle()
+
+    assert [8, 8] == [len(eids) for eids in _submissions(lab)]
+
+
 # ---------------------------------------------------------------------------------------------- what waits there
 
 HELD = Wait("JobHeldUser", "somebody holds it", "release it", stuck=True)

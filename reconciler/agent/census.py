@@ -5,7 +5,7 @@ import os
 import time
 from typing import Iterator, List, Optional
 
-from .look import look
+from .look import is_torn_since, look
 from .place import Place
 from .shapes import PAGE, Json, Object, is_eid
 from .system import uptime_s
@@ -33,7 +33,7 @@ def census(place: Place, after: str) -> Object:
         room -= len(spec or b"")
         remains[eid] = {
             "spec": _spec(spec),
-            "dead": sight.torn and _is_older(sight.directory + "/claim", booted_at),
+            "dead": is_torn_since(sight, booted_at),
             "found": sight.told(),
         }
     return {"remains": remains, "unread": unread, "after": ""}
@@ -46,13 +46,6 @@ def _eids(folder: str, after: str) -> Iterator[str]:
             for name in sorted(os.listdir(folder + "/" + shard)):
                 if is_eid(name) and (shard, name) > (after[-2:], after):
                     yield name
-
-
-def _is_older(path: str, at: float) -> bool:
-    try:
-        return os.stat(path).st_mtime < at
-    except FileNotFoundError:
-        return False
 
 
 def _read(path: str) -> Optional[bytes]:

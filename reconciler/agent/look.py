@@ -71,6 +71,14 @@ def is_this_boot(root: Place, claim: Claim) -> bool:
     return is_here(root, claim) and claim.boot == root.here.boot
 
 
+def is_torn_since(sight: Sight, booted_at: float) -> bool:
+    """Whether a power loss took the content of its claim: who wrote that had started before this machine did."""
+    try:
+        return sight.torn and os.stat(sight.directory + "/claim").st_mtime < booted_at
+    except FileNotFoundError:
+        return False
+
+
 def read_claim(directory: str) -> Optional[Claim]:
     """None when there is none, and when it is torn: a power loss does that, and a changed boot tells it better."""
     try:

@@ -9,14 +9,16 @@ anew as soon as no task runs in it: a task whose code is exchanged under its fee
 
 import os
 import stat
+import time
 from typing import Iterator, List, NamedTuple, Tuple
 
 from . import objects, seal
 from .crash import crashpoint
 from .git import Git
-from .look import Sight, is_here, is_this_boot, look, read_json
+from .look import Sight, is_here, is_this_boot, is_torn_since, look, read_json
 from .place import Place, make_folder
 from .shapes import Object, Refusal, is_eid
+from .system import uptime_s
 
 MAKING = ".making."
 NAMED = 5
@@ -125,7 +127,7 @@ def _may_live(place: Place, sight: Sight) -> bool:
     lock may have gone with the power, so that it tells nothing."""
     claim = sight.claim
     if claim is None:
-        return True
+        return not is_torn_since(sight, time.time() - uptime_s())
     if claim.kind == "revoked" or (is_here(place, claim) and not is_this_boot(place, claim)):
         return False
     return sight.lock != "free"

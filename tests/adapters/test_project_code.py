@@ -275,7 +275,9 @@ async def test_changed_code_stays_while_a_task_runs_in_it(lab: CodeLab) -> None:
     assert "sleep 1; true\n" == file.read_text()
 
 
-@pytest.mark.parametrize(("boot", "comes"), [("another", Brought), ("this", Hold)])
+@pytest.mark.parametrize(
+    ("boot", "comes"), [("another", Brought), ("this", Hold), ("torn", Brought), ("torn now", Hold)]
+)
 async def test_changed_code_is_made_anew_when_who_ran_in_it_did_so_before_the_machine_started(
     lab: CodeLab, boot: str, comes: type
 ) -> None:
@@ -284,7 +286,10 @@ async def test_changed_code_is_made_anew_when_who_ran_in_it_did_so_before_the_ma
     await lab.bring(commit)
     directory = Path((await lab.run(4, commit, "/bin/sh", "train.sh")).directory)
     claim = json.loads((directory / "claim").read_text())
-    (directory / "claim").write_text(json.dumps(claim | ({} if boot == "this" else {"boot": boot})))
+    told = json.dumps(claim | ({} if boot == "this" else {"boot": boot}))
+    (directory / "claim").write_text(told[:50] if "torn" in boot else told)
+    if boot == "torn":
+        os.utime(directory / "claim", (1.0, 1.0))
     for name in ("exit.json", Path(claim["lock"]["path"]).name):
         (directory / name).unlink()
     file = lab.folder_of(commit) / "train.sh"

@@ -80,9 +80,13 @@ class Lawyer:
             if found.waits and commit is not None and self._says_the_same(commit, name, found):
                 desire.sweeps[name] = replace(found, heads=(*found.heads, commit))
 
-    def objection(self, desire: Desire, new: Recorded, *, started: bool) -> str:
-        """Why this cancellation must not be; "" when somebody asked for it."""
-        if new.cancel in ALWAYS or (new.cancel == "Outdated" and not started):
+    def objection(self, desire: Desire, new: Recorded, *, lives: bool) -> str:
+        """Why this cancellation must not be; "" when somebody asked for it.
+
+        lives: it runs at this moment. What has ended is not harmed by it: a copy of an older state may ask that of an
+        attempt that it believes to be waiting.
+        """
+        if new.cancel in ALWAYS or (new.cancel == "Outdated" and not lives):
             return ""
         found = desire.sweeps.get(new.sweep)
         if found is None:

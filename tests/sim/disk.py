@@ -91,9 +91,14 @@ class State:
         log.write_bytes(frames[:cut] + dice.choice((b"", bytes(dice.randrange(5000)), dice.randbytes(100))))
         (self.folder / f"{FILE}-shm").unlink(missing_ok=True)
 
-    def committed(self, news: list[Recorded | Callable[[], None]], *, soft: bool) -> None:
-        """One more transaction. A soft one may be taken back until the next that is not."""
+    def committed(self, news: list[Recorded | Callable[[], None]], *, soft: bool, wrote: bool) -> None:
+        """One more transaction. A soft one may be taken back until the next that is not.
+
+        wrote: whether it changed anything.
+        """
         self.transactions += 1
+        if not wrote:  # nothing goes to the log, and nobody waits for the disk
+            return
         known = self.ledger.attempts
         written = os.stat(self.folder / FILE).st_mtime_ns
         if written != self._written:  # a checkpoint: what it moved into the file was synced before
@@ -138,6 +143,7 @@ class Gate:
         self._ready = False
         self._soft = False
         self._full = False
+        self._changes = 0  # of the connection, before this transaction
         state.soft = 0  # the file is whole again when its last connection has closed
         state.doubtful.clear()
         process.resources.append(self._drop)
@@ -185,6 +191,7 @@ class Gate:
             self._ready = True
             self._connection.executescript(_TRIGGERS)
         self._news.clear()
+        self._changes = self._connection.total_changes
         full = self._state.trouble.full
         if full is not self._full:
             self._full = full
@@ -194,7 +201,7 @@ class Gate:
         self._state.trouble.at_commit()
         done = self._connection.execute("COMMIT")
         news, self._news = self._news, []
-        self._state.committed(news, soft=self._soft)
+        self._state.committed(news, soft=self._soft, wrote=self._connection.total_changes > self._changes)
         return done
 
     def _attempt(

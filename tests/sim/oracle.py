@@ -203,7 +203,7 @@ class Oracle:
         if self.lawyer is None:
             return
         truth = self.truths.get(new.eid)
-        objection = self.lawyer.objection(ledger.desire, new, started=truth is not None and truth.starts > 0)
+        objection = self.lawyer.objection(ledger.desire, new, lives=truth is not None and bool(truth.family))
         if objection:
             self.violated("I7", f"{new.eid} of {new.sweep}/{new.task} is cancelled ({new.cancel}), but {objection}")
 

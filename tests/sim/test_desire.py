@@ -34,7 +34,7 @@ class Case:
         self.lawyer.accept(self.desire, commit)
 
     def objection(self, task: str) -> str:
-        return self.lawyer.objection(self.desire, cancelled(task), started=True)
+        return self.lawyer.objection(self.desire, cancelled(task), lives=True)
 
 
 @pytest.fixture

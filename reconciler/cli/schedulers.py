@@ -92,6 +92,10 @@ def _judged(subject: str, source: SourceConfig, site: Site | None) -> Iterator[F
         hint = "see what `scontrol ping` says there, and whether SLURM_CONF is set for logins without a terminal"
         yield Finding(subject=subject, level=Level.FAIL, message="no controller of Slurm answers there", hint=hint)
         return
+    if site.batch_max == 0:
+        hint = "ask its administrators for a MaxArraySize above 0: all is submitted as arrays"
+        yield Finding(subject=subject, level=Level.FAIL, message="job arrays are switched off there", hint=hint)
+        return
     yield Finding(subject=subject, message=f"{site.version} answers; {_bears(source, site)}", site=site_to_json(site))
     told = missed(source.poll_s, site)
     if told:

@@ -54,11 +54,10 @@ def read(ran: Mapping[str, Ran], options: Mapping[str, str]) -> Site | None:
     version = settings.get("SLURM_VERSION", "")
     if not version:
         return None
-    most = _number(settings, "MaxArraySize")
     storage = settings.get("AccountingStorageType", "").rpartition("/")[2]
     return Site(
         version=f"Slurm {version}",
-        batch_max=None if most is None else max(1, most - 1),  # it is the first *index* that is too high
+        batch_max=_number(settings, "MaxArraySize"),  # the first index that is too high; ours begin with 0
         queue_max=_number(settings, "MaxJobCount"),
         jobs_max=_jobs_max(_out(ran.get("associations")), _out(ran.get("qos")), options),
         forgets_s=_number(settings, "MinJobAge"),

@@ -236,7 +236,7 @@ def test_a_cluster_tells_what_it_bears(desk: Desk, capfd: pytest.CaptureFixture[
 
     (site,) = [each["site"] for each in told if each["site"]]
     assert 0 == code
-    assert ("Slurm 22", 20000, 60000, 300, False, "main") == (
+    assert ("Slurm 22", 20001, 60000, 300, False, "main") == (
         site["version"][:8], site["arraySizeMax"], site["maxJobCount"], site["minJobAgeSeconds"], site["accounting"],
         site["defaultPartition"],
     )  # fmt: skip

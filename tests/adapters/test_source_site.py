@@ -63,7 +63,7 @@ async def test_an_array_is_no_larger_than_the_cluster_takes() -> None:
 
     await found.turn()
 
-    assert 100 == found.dialect.limits.batch_max
+    assert 101 == found.dialect.limits.batch_max
     assert 200 == found.slots
 
 
@@ -88,7 +88,7 @@ async def test_what_is_not_told_leaves_the_operators_limits_and_is_asked_again_l
 
     await clock.advance(UNLEARNT_AGAIN_S)
     await found.look()
-    assert (2, 100) == (far.asked, found.dialect.limits.batch_max)
+    assert (2, 101) == (far.asked, found.dialect.limits.batch_max)
 
 
 async def test_a_limit_that_was_raised_meanwhile_is_heard_of() -> None:
@@ -99,7 +99,7 @@ async def test_a_limit_that_was_raised_meanwhile_is_heard_of() -> None:
     await clock.advance(LEARNT_AGAIN_S)
     await found.look()
 
-    assert 120 == found.dialect.limits.batch_max
+    assert 121 == found.dialect.limits.batch_max
 
 
 async def test_each_session_asks_once() -> None:

@@ -49,7 +49,7 @@ def test_a_cluster_tells_what_it_bears() -> None:
     }
 
     expected = Site(
-        version="Slurm 22.05.8", batch_max=1000, queue_max=10000, jobs_max=40, forgets_s=300, kill_wait_s=30,
+        version="Slurm 22.05.8", batch_max=1001, queue_max=10000, jobs_max=40, forgets_s=300, kill_wait_s=30,
         patience_s=10, accounted=True, partition="main",
     )  # fmt: skip
     assert expected == site.read(ran, {})

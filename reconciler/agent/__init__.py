@@ -24,6 +24,7 @@
     execute    what a scheduler's job runs on its node: the shim of one attempt
     job        what starts that, from compiled code if it can
     program    all of this, laid down for such jobs
+    untyped    what they have instead of types
     side       slow work in processes of its own: worktrees, trash
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds

@@ -4,6 +4,8 @@
               <hash>.<a Python>   what a job needs of it, compiled by that build of Python
 """
 
+import __future__
+
 import marshal
 import os
 import time
@@ -19,6 +21,9 @@ OLD_S = 90 * 86400.0  # jobs may wait long for their node, and start this very f
 
 _SOURCES = "SOURCES = "  # the line of the program that holds the texts of its modules
 _FIRST = ".execute"
+_UNTYPED = "untyped"
+_FUTURE = getattr(__future__, "annotations", None)  # Python 3.7: they are not evaluated
+_NO_ANNOTATIONS: int = 0 if _FUTURE is None else _FUTURE.compiler_flag
 
 
 def publish(place: Place, program: bytes) -> str:
@@ -70,7 +75,7 @@ def sources(program: bytes) -> Dict[str, str]:
 
 
 def compiled(program: bytes) -> bytes:
-    """What a job needs of it, for this very Python."""
+    """What a job needs of it, for this very Python, and without types."""
     codes: List[Tuple[str, CodeType]] = []
     _collect(job.PACKAGE + _FIRST, sources(program), codes)
     return job.sealed(marshal.dumps(codes))
@@ -82,11 +87,14 @@ def _collect(name: str, texts: Dict[str, str], codes: List[Tuple[str, CodeType]]
 
     if any(name == known for known, _ in codes):
         return
+    if name != job.PACKAGE:
+        _collect(job.PACKAGE, texts, codes)
     tree = ast.parse(texts[name])
-    for needed in [job.PACKAGE] if name != job.PACKAGE else []:
-        _collect(needed, texts, codes)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            for last in [node.module] if node.module else [alias.name for alias in node.names]:
-                _collect("%s.%s" % (job.PACKAGE, last), texts, codes)
-    codes.append((name, compile(tree, "<%s>" % name, "exec")))
+        if isinstance(node, ast.ImportFrom):
+            if node.module == "typing":
+                node.module, node.level = _UNTYPED, 1
+            if node.level:
+                for last in [node.module] if node.module else [alias.name for alias in node.names]:
+                    _collect("%s.%s" % (job.PACKAGE, last), texts, codes)
+    codes.append((name, compile(tree, "<%s>" % name, "exec", _NO_ANNOTATIONS, True)))

@@ -10,11 +10,12 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_cluster import ToyCluster
 
-from reconciler.agent import job, program
+from reconciler.agent import job, program, untyped
 from reconciler.agent.place import Place
 from reconciler.core.wire import AttemptSpec
 from reconciler.links.bundle import OPTIONS, agent_text
@@ -123,10 +124,26 @@ def test_what_a_job_imports_is_what_is_compiled(tmp_path: Path) -> None:
     path = program.publish(Place(str(tmp_path)), agent_text())
     loads = (
         f"exec({job_text()!r}); assert load({path!r}); from reconciler_agent import execute\n"
-        "assert not [name for name in sys.modules if name in ('ast', 'traceback', 'hashlib', 'subprocess')]"
+        "assert not [name for name in sys.modules if name in ('ast', 'traceback', 'typing', 'hashlib', 'subprocess')]"
     )
 
     subprocess.run([sys.executable, *OPTIONS, "-c", loads], check=True)
+
+
+def test_a_tuple_with_names_is_one_without_types() -> None:
+    class Pair(untyped.NamedTuple):
+        left: int
+        right: str = "r"
+
+        @property
+        def both(self) -> str:
+            return f"{self.left}{self.right}"
+
+    pair: Any = Pair(1)
+
+    assert ((1, "r"), "1r", (2, "r")) == (pair, pair.both, pair._replace(left=2))
+    with pytest.raises(TypeError):
+        Pair()
 
 
 def test_the_program_is_laid_down_once_and_what_is_needed_is_kept(tmp_path: Path) -> None:

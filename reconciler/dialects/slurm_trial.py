@@ -18,6 +18,7 @@ from reconciler.core.wire_commands import Command, Ran
 from reconciler.dialects import slurm_submission as submission
 from reconciler.dialects.base import Opinion, Tried
 from reconciler.dialects.slurm_command import asks, submits
+from reconciler.dialects.slurm_faults import fault, place_of
 
 TRIAL_S = 30.0
 _NOTHING = "#!/bin/sh\nexec true\n"  # should a site submit it all the same
@@ -37,27 +38,6 @@ _BUSY = (  # not for always: nodes are drained or down, and come back
     "Required partition not available",
 )
 
-# What Slurm's words are about: as an option of sbatch, or as a field of a manifest's resources.
-_ABOUT = (
-    (r"Invalid --mem ", "memory"),
-    (r"Invalid --time ", "walltime"),
-    (r"Invalid --cpus-per-task ", "cpus"),
-    (r"account", "account"),
-    (r"[Qq][Oo][Ss]", "qos"),
-    (r"reservation", "reservation"),
-    (r"[Nn]odes? not in (?:this )?partition|node name", "nodelist"),
-    (r"partition", "partition"),
-    (r"[Mm]emory", "memory"),
-    (r"time limit|WallDuration", "walltime"),
-    (r"feature|constraint", "constraint"),
-    (r"[Gg]eneric resource|gres|GRES|GPU", "gpus"),
-    (r"license", "licenses"),
-    (r"wckey", "wckey"),
-    (r"mcs.label", "mcs-label"),
-    (r"[Nn]ode count", "nodes"),
-    (r"[Pp]rocessors", "cpus"),
-)
-_NAMED = re.compile(r"Invalid (?:--)?([a-z-]+) specification|unrecognized option '--([a-z-]+)")
 _LONG = "see `sinfo -o '%P %l'` for the longest walltime of each partition"
 _LESS: Mapping[str, Callable[[Resources], Resources]] = {  # the least that can be asked for, by the manifest's word
     "memory": lambda resources: replace(resources, memory_mib=None),
@@ -181,34 +161,16 @@ class SlurmTrials:
         if error.reason != "SubmissionRefused":
             known = submission.rejected(ran)
             return Tried(opinion=Opinion.LATER if known else Opinion.UNKNOWN, message=told, hint=error.hint)
-        return Tried(opinion=Opinion.REFUSED, message=told, hint=error.hint, at=self._at(told, demand))
+        return Tried(opinion=Opinion.REFUSED, message=told, hint=error.hint, at=fault(told, demand, self.options))
 
     def relaxed(self, demand: Demand) -> Iterator[tuple[tuple[str, ...], Demand]]:
         """What is asked for, less one thing each, which is then at fault if so much is taken."""
         for name, less in _LESS.items():
             resources = less(demand.resources)
             if resources != demand.resources:
-                yield self._place(name, demand), replace(demand, resources=resources)
+                yield place_of(name, demand, self.options), replace(demand, resources=resources)
         written = dict(demand.options)
         for name in _LESS_OPTIONS:
             if name in written:
                 rest = tuple(option for option in demand.options if option[0] != name)
-                yield self._place(name, demand), replace(demand, options=rest)
-
-    def _at(self, told: str, demand: Demand) -> tuple[str, ...]:
-        named = _NAMED.search(told)
-        option = next(filter(None, named.groups()), "") if named is not None else ""
-        if option in self._options(demand):
-            return self._place(option, demand)
-        name = next((name for pattern, name in _ABOUT if re.search(pattern, told)), "")
-        return self._place(name, demand) if name else ()
-
-    def _place(self, name: str, demand: Demand) -> tuple[str, ...]:
-        """Where this is written: in the manifest, or in the source's options; or where the manifest would say it."""
-        if name == "gpus" and not demand.resources.gpus:
-            name = "gres"
-        if name in _LESS:
-            return ("spec", "resources", name)
-        if name in self.options and name not in dict(demand.options):
-            return ("options", name)
-        return ("spec", "schedulerOptions", "slurm", name)
+                yield place_of(name, demand, self.options), replace(demand, options=rest)

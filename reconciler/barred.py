@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.clock import Clock
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, Refused
 from reconciler.core.fit import Hold
 from reconciler.core.model import SourceName, SweepName
 from reconciler.core.starts import Streak, unstarted
@@ -45,15 +45,25 @@ class Barred:
         self._bars: dict[SweepName, _Bar] = {}
         self._runs: dict[SweepName, _Run] = {}
 
-    def bar(self, sweep: SweepName, generation: int, error: ReconcilerError) -> None:
-        """Nothing of this generation starts there for a while: its submission was refused."""
-        hint = f" ({error.hint})" if error.hint else ""
+    def bar(self, sweep: SweepName, generation: int, error: ReconcilerError, path: str = "") -> None:
+        """Nothing of this generation starts there for a while: its submission was refused. path: of its manifest."""
+        told = "; ".join(filter(None, (self._place(error, path), error.hint)))
+        hint = f" ({told})" if told else ""
         hold = Hold(
             reason="SubmissionRefused",
             message=f"{self._source} refuses it: {error.message}{hint}",
             until=self._clock.now() + AGAIN_S,
         )
         self._bars[sweep] = _Bar(generation, hold, self._clock.elapsed() + AGAIN_S)
+
+    def _place(self, error: ReconcilerError, path: str) -> str:
+        """Where the field stands that is at fault, if that is known."""
+        at = error.at if isinstance(error, Refused) else ()
+        if not at:
+            return ""
+        return (
+            f"see {'.'.join(at)} in {path}" if at[0] == "spec" else f"see {'.'.join(at)} of the source {self._source}"
+        )
 
     def unstarted(self, sweep: SweepName, generation: int, submissions: int, said: str) -> None:
         """So many more submissions were given up without a start; said: what is told of that."""

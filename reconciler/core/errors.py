@@ -164,7 +164,11 @@ class SourceError(ReconcilerError):
 
 
 class Refused(SourceError):
-    """A refusal that we recognise."""
+    """A refusal that we recognise. at: the field at fault, from a manifest's root, or in its source's configuration."""
+
+    def __init__(self, reason: str, message: str, *, hint: str = "", at: tuple[str, ...] = ()) -> None:
+        super().__init__(reason, message, hint=hint)
+        self.at = at
 
 
 class Busy(SourceError):

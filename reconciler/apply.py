@@ -106,7 +106,7 @@ def _refused(
     if error.reason != "SubmissionRefused" or sweep is None:
         return Applied(sent=0, refused=error.message)
     store.intend_cancel([spec.eid for spec in specs], "SubmissionRefused", now)
-    source.barred.bar(sweep.name, sweep.row.generation, error)
+    source.barred.bar(sweep.name, sweep.row.generation, error, sweep.row.path)
     return Applied(sent=len(specs))
 
 

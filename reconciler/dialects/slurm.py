@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.core.errors import Garbled
+from reconciler.core.errors import Garbled, Refused
 from reconciler.core.identity import batch_eid
 from reconciler.core.jobs import Demand, Site
 from reconciler.core.model import Eid, InstanceId, Json, Resources
@@ -32,6 +32,7 @@ from reconciler.dialects import slurm_submission as submission
 from reconciler.dialects.base import Limits
 from reconciler.dialects.slurm_accounts import Accounts
 from reconciler.dialects.slurm_command import ASK_S, asks, submits
+from reconciler.dialects.slurm_faults import fault
 from reconciler.dialects.slurm_findings import findings
 
 ARRAY_SIZE = 1000  # Slurm's own default allows indices up to 1000
@@ -108,7 +109,8 @@ class SlurmDialect:
             "rejects": list(submission.REJECTS),
         }
         request = Request(op="submit", body=body, timeout_s=SUBMIT_S + _MORE_S, repeatable=False)
-        return Exchange(request=request, parse=lambda reply: _submitted(reply, eids))
+        demand = _demand(batch[0])
+        return Exchange(request=request, parse=lambda reply: _submitted(reply, eids, demand, self.options))
 
     def inspect(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, Found]]:
         """What lies on the source about these attempts, and what the scheduler says of them."""
@@ -169,7 +171,9 @@ def _withdrawal(eids: Sequence[Eid], *, running: bool) -> Request:
     return Request(op="withdraw", body=body, timeout_s=10 * ASK_S + _MORE_S)
 
 
-def _submitted(reply: Reply, eids: Sequence[Eid]) -> Mapping[Eid, StartOutcome]:
+def _submitted(
+    reply: Reply, eids: Sequence[Eid], demand: Demand, defaults: Mapping[str, str]
+) -> Mapping[Eid, StartOutcome]:
     """What is known of each; those are left out of which nothing is."""
     outcomes = outcomes_from_json(StartOutcome, reply.body.get("outcomes"))
     told = reply.body.get("ran") or reply.body.get("already")
@@ -177,7 +181,10 @@ def _submitted(reply: Reply, eids: Sequence[Eid]) -> Mapping[Eid, StartOutcome]:
     if reply.body.get("rejected") is True:
         if ran is None:
             raise Garbled("Garbled", "a submission was rejected, and the agent does not say how")
-        raise submission.refusal(ran)
+        error = submission.refusal(ran)
+        if isinstance(error, Refused):
+            error.at = fault(error.message, demand, defaults)
+        raise error
     if ran is None or not submission.accepted(ran):
         return outcomes
     return {**dict.fromkeys(eids, StartOutcome.ACCEPTED), **outcomes}

@@ -20,6 +20,7 @@ from reconciler.core.status import source_status
 from reconciler.core.status_json import source_json
 
 REFUSED = Refused("SubmissionRefused", "Invalid account", hint="see sacctmgr")
+PARTITION = ("spec", "schedulerOptions", "slurm", "partition")
 
 
 @pytest.fixture
@@ -42,6 +43,21 @@ async def test_what_is_submitted_together_asks_for_the_same(lab: SchedulerLab) -
     cpus = [{lab.attempt(eid).resources.cpus for eid in eids} for eids in _submissions(lab)]
     assert [{1}, {2}] == sorted(cpus, key=min)
     assert [3, 3] == [len(eids) for eids in _submissions(lab)]
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (PARTITION, "cluster refuses it: no (see spec.schedulerOptions.slurm.partition in sweeps.d/s.yaml)"),
+        (("options", "qos"), "cluster refuses it: no (see options.qos of the source cluster)"),
+    ],
+)
+async def test_the_field_that_is_at_fault_is_told(lab: SchedulerLab, at: tuple[str, ...], told: str) -> None:
+    lab.far.answers = [Refused("SubmissionRefused", "no", at=at)]
+
+    await lab.start(1)
+
+    assert [told] == [hold.message for _, _, hold in lab.loop.source.barred.told()]
 
 
 async def test_what_is_refused_for_good_is_not_asked_for_in_a_loop(lab: SchedulerLab) -> None:

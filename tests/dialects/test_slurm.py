@@ -121,6 +121,13 @@ def test_what_was_certainly_not_taken_is_refused_or_comes_later() -> None:
             exchange.parse(answer)
 
 
+def test_a_refusal_says_which_field_is_at_fault() -> None:
+    answer = _reply(outcomes={}, ran=_ran(recorded("slurm/err-too-much-mem")), already=None, rejected=True)
+    with pytest.raises(Refused) as caught:
+        DIALECT.submit([_spec(EIDS[0])]).parse(answer)
+    assert ("spec", "resources", "memory") == caught.value.at
+
+
 # ---------------------------------------------------------------------------------------------- looks
 
 

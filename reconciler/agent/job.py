@@ -68,7 +68,20 @@ def main() -> None:
     with open(path, "rb") as file:
         text = file.read().partition(TEXT)[2]
     program = b"".join(line[1:] for line in text.splitlines(True))
-    exec(compile(program, path, "exec"), {"__name__": "__main__"})  # noqa: S102 - the text of ours below
+    try:
+        exec(compile(program, path, "exec"), {"__name__": "__main__"})  # noqa: S102 - the text of ours below
+    finally:
+        if sys.argv[4:5] == ["0"]:  # one job of a batch, for all that come later
+            _keep(path, program)
+
+
+def _keep(path: str, program: bytes) -> None:
+    """What this Python compiles of the program, beside it; best effort."""
+    try:
+        __import__(PACKAGE + ".program")
+        sys.modules[PACKAGE + ".program"].keep(path, program)
+    except Exception:  # noqa: BLE001 - the attempt is recorded, and its job must end as it did
+        pass
 
 
 if __name__ == "__main__":

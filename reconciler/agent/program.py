@@ -32,9 +32,9 @@ def publish(place: Place, program: bytes) -> str:
 
     path = "%s/agent/%s.py" % (place.path, hashlib.sha256(program).hexdigest()[:16])
     make_folder(place.path + "/agent")
-    _keep(path, lambda: _head(program) + job.TEXT + b"".join(b"#" + line for line in program.splitlines(True)))
+    _there(path, lambda: _head(program) + job.TEXT + b"".join(b"#" + line for line in program.splitlines(True)))
     try:
-        _keep(job.compiled_path(path), lambda: compiled(program))
+        _there(job.compiled_path(path), lambda: compiled(program))
     except OSError:  # a job will take a moment longer
         pass
     crashpoint("batch.published")
@@ -53,7 +53,12 @@ def _drop_old(folder: str) -> None:
             unlink(entry.path)
 
 
-def _keep(path: str, content: Callable[[], bytes]) -> None:
+def keep(path: str, program: bytes) -> None:
+    """Compiled by this Python, which is that of a node: what lies there is odd, or nothing does. Raises OSError."""
+    put_bytes(job.compiled_path(path), compiled(program))
+
+
+def _there(path: str, content: Callable[[], bytes]) -> None:
     """It is needed now; it is made if it is not there."""
     try:
         os.utime(path)

@@ -34,10 +34,10 @@ async def cluster() -> AsyncIterator[ToyCluster]:
 
 
 async def submitted(cluster: ToyCluster, python: str = sys.executable) -> AttemptSpec:
-    """An attempt in the queue, by an agent in this Python."""
-    (spec,) = specs = cluster.specs(1)
+    """Two attempts in the queue, by an agent in this Python; the first of them."""
+    specs = cluster.specs(2)
     await cluster.submit(await cluster.open(python), specs)
-    return spec
+    return specs[0]
 
 
 def files(cluster: ToyCluster) -> tuple[Path, Path]:
@@ -47,11 +47,18 @@ def files(cluster: ToyCluster) -> tuple[Path, Path]:
     return text, compiled
 
 
-def start(cluster: ToyCluster, python: str = sys.executable) -> tuple[int, str]:
+def take_text_away(cluster: ToyCluster) -> None:
+    """The program for jobs tells who reads its text."""
+    (text,) = (cluster.root / "agent").glob("*.py")
+    head = text.read_bytes().partition(job.TEXT)[0]
+    text.write_bytes(head + job.TEXT + b"#raise SystemExit('the text was read')\n")
+
+
+def start(cluster: ToyCluster, python: str = sys.executable, index: int = 0) -> tuple[int, str]:
     """What the job does on its node: its exit status, and what it says."""
     (batch,) = (cluster.root / "batches").iterdir()
-    text, _ = files(cluster)
-    words = [python, *OPTIONS, str(text), "exec", str(cluster.root), batch.name, "0", "1_0", "0"]
+    (text,) = (cluster.root / "agent").glob("*.py")
+    words = [python, *OPTIONS, str(text), "exec", str(cluster.root), batch.name, str(index), f"1_{index}", "0"]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60)
     return ran.returncode, ran.stderr
 
@@ -59,9 +66,7 @@ def start(cluster: ToyCluster, python: str = sys.executable) -> tuple[int, str]:
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
 async def test_a_job_reads_no_text_where_its_python_has_compiled_it(cluster: ToyCluster, python: str) -> None:
     spec = await submitted(cluster, python)
-    text, _ = files(cluster)
-    head = text.read_bytes().partition(job.TEXT)[0]
-    text.write_bytes(head + job.TEXT + b"#raise SystemExit('the text was read')\n")
+    take_text_away(cluster)
 
     assert (0, "") == start(cluster, python)
 
@@ -70,13 +75,26 @@ async def test_a_job_reads_no_text_where_its_python_has_compiled_it(cluster: Toy
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
 async def test_a_job_runs_from_the_text_where_nothing_is_compiled(cluster: ToyCluster, python: str) -> None:
-    spec = await submitted(cluster)
-    files(cluster)[1].rename(cluster.folder / "elsewhere")
-    (cluster.root / "agent" / "something").touch()
+    await submitted(cluster)
+    files(cluster)[1].unlink()
+
+    assert (0, "") == start(cluster, python, index=1)
+
+    assert cluster.ended(cluster.specs(2)[1:])
+    assert [] == [file for file in (cluster.root / "agent").iterdir() if file.suffix != ".py"]
+
+
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
+async def test_the_first_job_of_a_batch_compiles_for_the_python_of_its_node(cluster: ToyCluster, python: str) -> None:
+    specs = [await submitted(cluster), cluster.specs(2)[1]]
+    _, compiled = files(cluster)
+    compiled.write_bytes(b"odd")
 
     assert (0, "") == start(cluster, python)
+    take_text_away(cluster)
+    assert (0, "") == start(cluster, python, index=1)
 
-    assert cluster.ended([spec])
+    assert cluster.ended(specs)
 
 
 ODD: list[tuple[str, Callable[[bytes], bytes]]] = [

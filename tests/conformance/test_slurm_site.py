@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.core import jobs
-from reconciler.core.model import InstanceId
+from reconciler.core.model import InstanceId, Resources, SweepName
+from reconciler.core.wire_commands import inquire
+from reconciler.dialects.base import Opinion, Tried
 from reconciler.dialects.slurm import SlurmDialect
+from reconciler.dialects.slurm_trial import SlurmTrials
 from tests.fakes.slurm_lab import SlurmLab
 
 NEEDED = ("slurmctld", "slurmd", "munge", "slurmdbd", "slurm-wlm-mysql-plugin", "mariadb-server")
@@ -98,3 +101,30 @@ async def test_an_array_of_the_size_that_was_told_is_taken_and_a_larger_one_is_n
 
     with pytest.raises(AssertionError, match="Invalid job array specification"):
         lab.run("sbatch", "--parsable", "--hold", f"--array=0-{most}", "--wrap=true")
+
+
+async def tried(lab: SlurmLab, *, tasks: int = 1, **options: str) -> Tried:
+    """What the cluster thinks of a submission with these options."""
+    root = lab.folder / "visited"
+    session = await lab.link().open(instance=InstanceId(""), root=str(root), slots=0, gpus=())
+    try:
+        demand = jobs.Demand(resources=Resources(), options=tuple(sorted(options.items())))
+        trials = SlurmTrials(options={})
+        question = inquire({"trial": trials.command(SweepName("s"), demand, tasks, str(root))})
+        return trials.read(question.parse(await session.ask(question.request))["trial"], demand)
+    finally:
+        await session.aclose()
+
+
+@pytest.mark.parametrize("name", ["account", "qos"])
+async def test_an_account_or_a_qos_that_nobody_knows_is_refused_where_it_is_written(lab: SlurmLab, name: str) -> None:
+    told = await tried(lab, **{name: "nosuch"})
+
+    assert (Opinion.REFUSED, ("spec", "schedulerOptions", "slurm", name)) == (told.opinion, told.at)
+
+
+async def test_an_account_that_is_full_takes_it_later(lab: SlurmLab) -> None:
+    told = await tried(lab, account="few", tasks=6)
+
+    assert Opinion.LATER is told.opinion, told
+    assert "" == lab.run("squeue", "--noheader")

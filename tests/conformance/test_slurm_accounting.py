@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.errors import Busy, Refused
 from reconciler.core.evidence import Scheduled, evidence
 from reconciler.core.jobs import JobState, Listing, Verdict
 from reconciler.core.model import (
@@ -30,7 +29,7 @@ from reconciler.core.model import (
     TaskId,
 )
 from reconciler.core.resolve import resolve
-from reconciler.core.wire import AttemptSpec, Found, StartOutcome
+from reconciler.core.wire import AttemptSpec, Found
 from reconciler.dialects.slurm import SlurmDialect
 from tests.conformance.conftest import Site, Visit
 from tests.fakes.slurm_lab import SlurmLab
@@ -54,23 +53,20 @@ class AccountsAlone:
     def inspect(self, eids):
         exchange = self._dialect.inspect(eids)
         body = dict(exchange.request.body)
+        kept = ("sacct", "sinfo")
         body["histories"] = [
-            {**each, "argv": ["false"]} if each["argv"][0] == "squeue" else each for each in body["histories"]
+            each if each["argv"][0] in kept else {**each, "argv": ["false"]} for each in body["histories"]
         ]
         return replace(exchange, request=replace(exchange.request, body=body))
-
-
-def alone(site: Site, **options: str) -> None:
-    site.dialect = AccountsAlone(SlurmDialect.of(options=options, poll_s=1.0))
 
 
 async def started(site: Site, visit: Visit, script: str = "sleep 300", **options: str) -> AttemptSpec:
     """One attempt that runs."""
     spec = site.shell(f"echo $RECONCILER_TASK >> $log; {script}")
-    site.dialect = SlurmDialect.of(options=options, poll_s=1.0)
+    dialect = site.dialect = SlurmDialect.of(options=options, poll_s=1.0)
     await visit.start(spec)
     await visit.until(spec.eid, lambda found: found.claim)
-    alone(site, **options)
+    site.dialect = AccountsAlone(dialect)
     return spec
 
 
@@ -100,6 +96,14 @@ async def job_of(visit: Visit, spec: AttemptSpec) -> str:
     claim = (await visit.inspect(spec.eid))[spec.eid].claim
     assert claim is not None
     return claim.job
+
+
+async def until_kept(lab: SlurmLab, number: str, columns: str, *rows: str) -> None:
+    """The accounting has exactly these rows of jobs with that id."""
+    words = ("sacct", "-nXP", "--duplicates", "-j", number, "-o", columns)
+    async with asyncio.timeout(PATIENCE_S):
+        while lab.run(*words).splitlines() != list(rows):  # noqa: ASYNC110 - Slurm tells nobody
+            await asyncio.sleep(0.3)
 
 
 async def accounted(visit: Visit, spec: AttemptSpec) -> Found:
@@ -216,10 +220,7 @@ async def test_of_a_job_that_was_requeued_the_start_that_has_the_claim_counts(la
     await visit.until(spec.eid, lambda found: found.job and found.job.state is JobState.WAITING)
     lab.run("scontrol", "update", f"jobid={number}", "starttime=now")
 
-    words = ("sacct", "-nXP", "--duplicates", "-j", number, "-o", "State,ExitCode")
-    async with asyncio.timeout(PATIENCE_S):
-        while lab.run(*words).splitlines() != ["REQUEUED|0:0", "FAILED|97:0"]:  # noqa: ASYNC110 - Slurm tells nobody
-            await asyncio.sleep(0.3)
+    await until_kept(lab, number, "State,ExitCode", "REQUEUED|0:0", "FAILED|97:0")
     found = await accounted(visit, spec)
 
     assert found.account is not None
@@ -308,8 +309,8 @@ async def test_a_stranger_that_gets_our_old_id_is_not_taken_for_ours_nor_ended(l
     spec = await started(slurm, visit)
     number = await job_of(visit, spec)
     lab.lose_state(FirstJobId=number.partition("_")[0])
-    words = ("-J", "somebody", "-o", "/dev/null", "--array=0-0")
-    stranger = lab.run("sbatch", "--parsable", *words, "--wrap", "sleep 300").strip()
+    words = ("--parsable", "-J", "somebody", "-o", "/dev/null", "--array=0-0", "--wrap", "sleep 300")
+    stranger = lab.run("sbatch", *words).strip()
     assert number == f"{stranger}_0"
 
     found = (await visit.inspect(spec.eid))[spec.eid]
@@ -320,82 +321,21 @@ async def test_a_stranger_that_gets_our_old_id_is_not_taken_for_ours_nor_ended(l
 
 
 async def test_the_end_of_a_stranger_with_our_old_id_is_none_of_ours(lab: SlurmLab, slurm: Site) -> None:
+    assert lab.accounts is not None
     visit = await slurm.open()
-    spec = await started(slurm, visit)
-    number = await job_of(visit, spec)
-    lab.run("scancel", number)
-    await without_record(slurm, visit, spec)
-    await accounted(visit, spec)
+    lab.accounts.stop_daemon()
+    try:
+        spec = await started(slurm, visit)
+        number = await job_of(visit, spec)
+        lab.run("scancel", number)
+        await without_record(slurm, visit, spec)
+        lab.kill_controller()  # and what it had kept for the accounting goes with its state
+    finally:
+        lab.accounts.start_daemon()
     lab.lose_state(FirstJobId=number.partition("_")[0])
-    words = ("-J", "somebody", "-o", "/dev/null", "--array=0-0", "--wait")
-    lab.run("sbatch", *words, "--wrap", "exit 0")
-    rows = lab.run("sacct", "-nXP", "--duplicates", "-j", number, "-o", "JobID,State,JobName").splitlines()
-    assert f"{number}|COMPLETED|somebody" in rows
+    lab.run("sbatch", "-J", "somebody", "-o", "/dev/null", "--array=0-0", "--wrap", "exit 0")
+    await until_kept(lab, number, "JobID,State,JobName", f"{number}|COMPLETED|somebody")
 
     found = (await visit.inspect(spec.eid))[spec.eid]
 
-    assert found.account is not None
-    assert Verdict.CANCELLED is found.account.verdict
-
-
-# ---------------------------------------------------------------------------------------------- limits
-
-
-@pytest.fixture(scope="module")
-def limits(lab: SlurmLab) -> None:
-    """Accounts and a QOS that bear little."""
-    me = lab.run("id", "-un").strip()
-    lab.run("sacctmgr", "-i", "add", "account", "few", "Description=few", "Organization=lab")
-    lab.run("sacctmgr", "-i", "add", "user", me, "account=few")
-    lab.run("sacctmgr", "-i", "modify", "user", me, "where", "account=few", "set", "MaxSubmitJobs=2", "MaxJobs=1")
-    lab.run("sacctmgr", "-i", "add", "qos", "small", "GrpSubmitJobs=1")
-    lab.run("sacctmgr", "-i", "modify", "user", me, "where", "account=root", "set", "qos+=small")
-
-
-FULL = [({"account": "few"}, 2, "AssocMaxSubmitJobLimit"), ({"qos": "small"}, 1, "QOSGrpSubmitJobsLimit")]
-
-
-@pytest.mark.usefixtures("limits")
-@pytest.mark.parametrize(("options", "most", "word"), FULL)
-async def test_a_limit_that_is_reached_is_told_as_busy_and_what_fits_later_is_taken(
-    lab: SlurmLab, slurm: Site, options: dict[str, str], most: int, word: str
-) -> None:
-    slurm.dialect = SlurmDialect.of(options=options, poll_s=1.0)
-    visit, specs = await slurm.open(), slurm.long(most + 1)
-    await visit.start(*specs[:most])
-
-    with pytest.raises(Busy, match=word):
-        await visit.start(specs[most])
-    await visit.cancel(*(spec.eid for spec in specs[:most]))
-    for spec in specs[:most]:
-        await visit.until(spec.eid, lambda found: found.job is None)
-
-    assert {specs[most].eid: StartOutcome.ACCEPTED} == await visit.start(specs[most])
-
-
-@pytest.mark.usefixtures("limits")
-async def test_a_job_that_waits_for_a_limit_of_its_account_says_so(lab: SlurmLab, slurm: Site) -> None:
-    slurm.dialect = SlurmDialect.of(options={"account": "few"}, poll_s=1.0)
-    visit, specs = await slurm.open(), slurm.long(2)
-    await visit.start(*specs)
-    await slurm.until_logged(1)
-
-    async with asyncio.timeout(PATIENCE_S):
-        waits: set[tuple[str, bool]] = set()
-        while not waits & {("AssocMaxJobsLimit", False)}:
-            page = await visit.inspect(*(spec.eid for spec in specs))
-            waits |= {(each.job.wait.word, each.job.wait.stuck) for each in page.values() if each.job and each.job.wait}
-            await asyncio.sleep(0.3)
-
-
-@pytest.mark.parametrize(("options", "words"), [({"account": "nosuch"}, "account"), ({"qos": "nosuch"}, "qos")])
-async def test_an_account_or_a_qos_that_is_not_ours_is_refused_for_good_with_slurms_words_and_a_hint(
-    lab: SlurmLab, slurm: Site, options: dict[str, str], words: str
-) -> None:
-    slurm.dialect = SlurmDialect.of(options=options, poll_s=1.0)
-    visit = await slurm.open()
-
-    with pytest.raises(Refused, match=f"Invalid {words}") as caught:
-        await visit.start(*slurm.long(1))
-
-    assert ("SubmissionRefused", True) == (caught.value.reason, "sacctmgr" in caught.value.hint)
+    assert (Listing.CLEAN, None) == (found.listing, found.account)

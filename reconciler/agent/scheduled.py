@@ -10,8 +10,9 @@ submits nothing, and tells what is known. Only what was certainly not taken free
 
 import functools
 import os
+import re
 import time
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Pattern, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Pattern, Set, Tuple
 
 from . import batch, shapes
 from .batch import Batch
@@ -27,9 +28,12 @@ MUTATIONS = frozenset(("submit", "withdraw"))
 UNKNOWN = "Interrupted"  # what a submission is that died: the daemon must look before it repeats anything
 
 MAX_COMMANDS = 16
+MOST_PLACES = 1 << 22  # in one batch: no scheduler has larger ones
 JOBS_AT_ONCE = 200  # in one command that ends them, or asks about them
 ANSWER_BYTES = 1 << 16  # of what a submission said, beside the batch
 LAST_WORDS_OF = 20  # jobs, in one look
+
+_SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?\Z")
 
 
 class Row(NamedTuple):
@@ -277,18 +281,26 @@ def _is_missing(place: Optional[Tuple[Batch, int]], rows: Set[Tuple[str, int]]) 
 
 
 def _rows(listed: Object, patterns: List[Pattern[str]]) -> List[Row]:
-    """The rows that one of the patterns knows, by the first that does; others are a stranger's, or a whole batch's."""
+    """The rows that one of the patterns knows, by the first that does; others are a stranger's."""
     rows = []
     for line in str(listed["out"]).splitlines():
         for number, pattern in enumerate(patterns):
             match = pattern.search(line)
             if match is not None:
                 words = match.groupdict()
-                index = words.get("index") or ""
-                if index.isdigit():
-                    rows.append(Row(str(words.get("batch")), int(index), words.get("job") or "", number))
+                beid, job = str(words.get("batch")), words.get("job") or ""
+                rows.extend(Row(beid, index, job, number) for index in _indices(words.get("index") or ""))
                 break
     return rows
+
+
+def _indices(text: str) -> Iterator[int]:
+    """Of "3", or of a row for several: "0-9", "1,4-8:2"; none of what is neither."""
+    for part in text.split(","):
+        match = _SPAN.match(part)
+        if match is not None:
+            first, last, step = (int(number) if number else 0 for number in match.groups())
+            yield from range(first, min(last or first, MOST_PLACES) + 1, step or 1)
 
 
 def _joined(words: Iterable[str]) -> str:

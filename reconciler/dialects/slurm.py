@@ -44,6 +44,7 @@ _MORE_S = 60.0
 _TAG = r"[^|]*\.(?P<batch>b[a-z2-7]{14})$"
 _ELEMENT = r"^(?P<job>[0-9]+_(?P<index>[0-9]+))\|[0-9]+\|[0-9]+\|"
 _ROW = _ELEMENT + r"[^|]*\|[^|]*\|" + _TAG
+_LISTED_ROW = r"^[^|]*\|[0-9]+\|(?P<index>[0-9:,-]+)[^|]*\|[^|]*\|[^|]*\|" + _TAG  # or of all that have not begun
 _WAITING_ROW = _ELEMENT + r"PENDING\|[^|]*\|" + _TAG
 
 
@@ -128,7 +129,7 @@ class SlurmDialect:
         body: dict[str, Json] = {
             "eids": list(eids),
             "listing": _command(["squeue", "--me", f"--format={rows.LISTED}"]),
-            "row": _ROW,
+            "row": _LISTED_ROW,
             "unstarted": _command(
                 ["squeue", "--me", "--noheader", "--states=all", "--name={names}", f"--Format={rows.UNSTARTED}"]
             ),

@@ -254,7 +254,7 @@ async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, a
 
 
 def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None, demand: Demand | None) -> AttemptSpec:
-    work, code = sweep.work(task), sweep.code
+    work, code, checkpoint = sweep.work(task), sweep.code, sweep.spec.checkpoint
     runs = None
     if found is not None and code is not None:
         runs = CodeSpec(project=code.project, commit=code.pin, seal=found.seal)
@@ -273,6 +273,9 @@ def _spec(attempt: Attempt, task: Task, sweep: Sweep, found: Brought | None, dem
         walltime_s=attempt.resources.walltime_s,
         gpus=attempt.resources.gpus,
         digest=attempt.digest,
+        grace_s=checkpoint.grace_s,
+        warn_s=checkpoint.before_s,
+        warn_signal="" if checkpoint.before_s is None else checkpoint.signal,
         demand=demand,
     )
 

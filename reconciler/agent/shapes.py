@@ -9,6 +9,7 @@ Object = Dict[str, Json]
 
 PROTOCOL = 1
 PAGE = 500
+WARNINGS = ("USR1", "USR2", "INT", "HUP", "TERM")  # what a task may hear before its walltime ends
 
 _EID = re.compile(r"g[a-z2-7]{14}\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
@@ -52,6 +53,8 @@ class Spec(NamedTuple):
     grace_s: float
     raw: Object
     code: Optional[Code] = None
+    warn_s: Optional[int] = None  # before its walltime ends
+    warn_signal: str = ""
 
 
 class Order(NamedTuple):
@@ -113,7 +116,15 @@ def spec_of(value: Json) -> Spec:
         grace_s=number(body, "grace_s"),
         raw=body,
         code=_code_of(body.get("code")),
+        warn_s=None if body.get("warn_s") is None else whole(body, "warn_s"),
+        warn_signal=_signal_of(body.get("warn_signal", "")),
     )
+
+
+def _signal_of(value: Json) -> str:
+    if value not in ("", *WARNINGS):
+        raise Refusal("BadRequest", "not a signal that a task may hear: %.80r" % (value,))
+    return str(value)
 
 
 def _code_of(value: Json) -> Optional[Code]:

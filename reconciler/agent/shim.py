@@ -222,7 +222,7 @@ class Shim:
             record["launch_error"] = str(error)[:300]
         else:
             crashpoint("task.launched")
-            end = supervise.supervise(task, self.spec.walltime_s, self.spec.grace_s)
+            end = supervise.supervise(task, self.spec)
             crashpoint("task.ended")
             self.told = end.told
             record.update(ended_by=end.by, exit_code=end.code, signal=end.signal)

@@ -1,7 +1,8 @@
 """Waiting for a task, ending it, and clearing up after it.
 
-The shim blocks CHLD and TERM and waits for them. The end of the task is seen while it is still a zombie: until it is
-reaped nobody else can get its pid or its process group, so signalling the group is safe to the last.
+The shim blocks CHLD, TERM and USR1 and waits for them; by the last a scheduler tells that the task's time will soon be
+over. The end of the task is seen while it is still a zombie: until it is reaped nobody else can get its pid or its
+process group, so signalling the group is safe to the last.
 """
 
 import os
@@ -11,8 +12,9 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from . import system
 from .crash import crashpoint
+from .shapes import Spec
 
-AWAITED = (signal.SIGCHLD, signal.SIGTERM)
+AWAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
 CLEARING_S = 10.0  # how long processes that do not die (they hang in the kernel) may delay the record
 PAUSE_S = 0.02
 FOREVER_S = 1e9  # 30 years: the system takes no wait beyond 292
@@ -45,10 +47,10 @@ class Usage:
         return reaped, status
 
 
-def supervise(task: int, walltime_s: Optional[int], grace_s: float) -> End:
+def supervise(task: int, spec: Spec) -> End:
     """Wait for the end of the task, bring it about when its time is up or on TERM, and leave no process behind."""
     usage = Usage()
-    by, told = _until_end(task, walltime_s, grace_s, usage)
+    by, told = _until_end(task, spec, usage)
     _signal_group(task, signal.SIGKILL)
     _, status = usage.reap(task, 0)
     told |= _clear(usage)
@@ -57,14 +59,22 @@ def supervise(task: int, walltime_s: Optional[int], grace_s: float) -> End:
     return End(by, code, killed, round(usage.cpu_s, 6), round(usage.max_rss_kib / 1024.0, 3), told)
 
 
-def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usage) -> Tuple[str, bool]:
+def _until_end(task: int, spec: Spec, usage: Usage) -> Tuple[str, bool]:
     """Returns when the task is a zombie: who ended it, and whether TERM came when it just had."""
-    by = "itself"
-    deadline = None if walltime_s is None or walltime_s >= FOREVER_S else time.monotonic() + walltime_s
+    by, began = "itself", time.monotonic()
+    deadline = None if spec.walltime_s is None or spec.walltime_s >= FOREVER_S else began + spec.walltime_s
+    warning, warned = _warning(spec, began, deadline), False
     while True:
-        heard = _hear(deadline)
+        heard = _hear(deadline if warning is None else warning)
         if _is_zombie(task, usage):
             return by, heard == signal.SIGTERM
+        if by == "itself" and not warned and spec.warn_signal and _is_warning(heard, warning):
+            warning, warned = None, True
+            _signal_group(task, getattr(signal, "SIG" + spec.warn_signal))
+            crashpoint("task.warned")
+            continue
+        if heard == signal.SIGTERM:
+            warning = None
         if heard == signal.SIGTERM and by == "itself":
             by = "cancel"
         elif heard is None and by == "itself":
@@ -78,7 +88,19 @@ def _until_end(task: int, walltime_s: Optional[int], grace_s: float, usage: Usag
         _signal_group(task, signal.SIGTERM)
         _signal_group(task, signal.SIGCONT)  # a stopped process would not hear it
         crashpoint("task.signalled")
-        deadline = time.monotonic() + grace_s
+        deadline = time.monotonic() + spec.grace_s
+
+
+def _warning(spec: Spec, began: float, deadline: Optional[float]) -> Optional[float]:
+    """When the task is to hear that its walltime ends soon; one that just began might not know what to do then."""
+    if deadline is None or spec.warn_s is None or not spec.warn_signal:
+        return None
+    return max(deadline - spec.warn_s, (began + deadline) / 2)
+
+
+def _is_warning(heard: Optional[int], warning: Optional[float]) -> bool:
+    """Whether its time has come, or a scheduler knows better."""
+    return heard == signal.SIGUSR1 or (heard is None and warning is not None)
 
 
 def _hear(deadline: Optional[float]) -> Optional[int]:

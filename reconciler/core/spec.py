@@ -245,6 +245,19 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a task hears so that it can keep what it has done.
+
+    signal, before_s  which signal, and how long before its walltime ends; None: none
+    grace_s           how long it has between TERM and KILL
+    """
+
+    signal: str = "USR1"
+    before_s: int | None = None
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSpec:
     """A sweep manifest, understood. Mappings keep the declared order."""
 
@@ -273,6 +286,7 @@ class SweepSpec:
     priority: int = 0
     max_failures: MaxFailures | None = None
     retry: RetryPolicy = RetryPolicy()
+    checkpoint: Checkpoint = Checkpoint()
     update_policy: UpdatePolicy = UpdatePolicy.KEEP
     on_remove: OnRemove = OnRemove.CANCEL
     deletion_policy: DeletionPolicy = DeletionPolicy.DRAIN

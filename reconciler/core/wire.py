@@ -212,6 +212,8 @@ class AttemptSpec:
     digest: str = ""  # what defines the work besides the point; the claim repeats it
     code: CodeSpec | None = None
     grace_s: float = 10.0  # between TERM and KILL
+    warn_s: int | None = None  # so long before its walltime ends it hears `warn_signal`, such as USR1
+    warn_signal: str = ""
     demand: Demand | None = None  # of its scheduler, if it has one: it does not travel
 
 

@@ -63,6 +63,8 @@ def spec_to_json(spec: AttemptSpec) -> Mapping[str, Json]:
         "digest": spec.digest,
         "code": None if spec.code is None else _code_to_json(spec.code),
         "grace_s": spec.grace_s,
+        "warn_s": spec.warn_s,
+        "warn_signal": spec.warn_signal,
     }
 
 
@@ -85,6 +87,8 @@ def spec_from_json(value: Json) -> AttemptSpec:
         digest=_text(spec, "digest") if "digest" in spec else "",
         code=None if spec.get("code") is None else _code_from_json(spec.get("code")),
         grace_s=_number(spec, "grace_s"),
+        warn_s=None if spec.get("warn_s") is None else _integer(spec, "warn_s"),
+        warn_signal=_text(spec, "warn_signal") if "warn_signal" in spec else "",
     )
 
 

@@ -101,7 +101,7 @@ class SlurmDialect:
         eids = [spec.eid for spec in batch]
         beid = batch_eid(InstanceId(eids[0][1:5]), eids)
         name, comment = f"{batch[0].sweep}.{beid}", submission.comment_of(batch[0].sweep, eids)
-        words = submission.words(name, comment, _demand(batch[0]), len(batch), self.options)
+        words = submission.words(name, comment, _demand(batch[0]), len(batch), self.options, warn_s=batch[0].warn_s)
         body: dict[str, Json] = {
             "batch": beid,
             "name": name,

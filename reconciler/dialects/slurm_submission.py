@@ -35,6 +35,9 @@ exit 127
 """
 _LIKELY = "{python} python3"  # that of the agent, by its path, and what a node calls its own
 
+EARLY_S = 60
+MOST_WARN_S = 65535  # a longer one Slurm does not know
+
 _GPU_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ACCEPTED = re.compile(r"(\d{1,18})(?:;\S+)?")
 _FAILED = r"Batch job submission failed: "
@@ -96,9 +99,18 @@ def _quoted(path: str) -> str:
 
 
 def words(
-    name: str, comment: str, demand: Demand, count: int, defaults: Mapping[str, str], *, test: bool = False
+    name: str,
+    comment: str,
+    demand: Demand,
+    count: int,
+    defaults: Mapping[str, str],
+    *,
+    test: bool = False,
+    warn_s: int | None = None,
 ) -> list[str]:
     """The argv of sbatch for `count` attempts; test: only whether it would be taken. Options win over `defaults`.
+
+    warn_s: so long before the end of their time the shims are to be told, in case that Slurm knows an earlier one.
 
     Raises Refused when the demand cannot be put into words that are safe.
     """
@@ -115,9 +127,21 @@ def words(
         "--chdir={root}",
         f"--output={'/dev/null' if test else '{folder}/%a.log'}",
         "--open-mode=append",
+        *_warning(demand.resources, warn_s),
         *_resources(demand.resources, options),
         *(f"--{option}={value}" if value else f"--{option}" for option, value in sorted(options.items())),
     ]
+
+
+def _warning(resources: Resources, warn_s: int | None) -> list[str]:
+    """Also when somebody has shortened their time, and before they are preempted where the site does that.
+
+    Slurm may be a minute early, which must not be the first thing that a task hears.
+    """
+    walltime_s = resources.walltime_s
+    if warn_s is None or warn_s > MOST_WARN_S or walltime_s is None or walltime_s < 2 * (warn_s + EARLY_S):
+        return []
+    return [f"--signal=B:USR1@{warn_s}"]
 
 
 def _resources(resources: Resources, options: dict[str, str]) -> list[str]:

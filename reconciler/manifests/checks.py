@@ -85,6 +85,7 @@ def _table_path(document: Json) -> str | None:
 def _spec_problems(spec: SweepSpec, written: Fields, max_tasks: int) -> Iterator[Problem]:
     """What is wrong with a spec of the right form. What must be expanded to be seen comes last, within limits."""
     problems = [*validity.problems(spec), *_samples(spec, written), *_schedule(spec), *_options(spec)]
+    problems += _checkpoint(spec)
     yield from problems or list(_size(spec, max_tasks)) or command.check(spec)
 
 
@@ -111,6 +112,25 @@ def _samples(spec: SweepSpec, written: Fields) -> Iterator[Problem]:
             return
 
 
+def _checkpoint(spec: SweepSpec) -> Iterator[Problem]:
+    """A signal before the end of a walltime needs one, and a longer one."""
+    before_s, walltime = spec.checkpoint.before_s, spec.resources.walltime
+    path = ("spec", "checkpoint", "before")
+    if before_s is None or (isinstance(walltime, str) and "$(" in walltime):
+        return
+    if walltime is None:
+        hint = "add spec.resources.walltime"
+        yield Problem(path=path, reason="MissingField", message="without a walltime nothing ends soon", hint=hint)
+        return
+    try:
+        walltime_s = command.parse_duration_s(str(walltime))
+    except ValueError:  # told where it stands
+        return
+    if before_s * 2 > walltime_s:
+        message = f"{before_s} s before the end of {walltime_s} s: at most half of the walltime"
+        yield Problem(path=path, reason="InvalidValue", message=message)
+
+
 def _options(spec: SweepSpec) -> Iterator[Problem]:
     """What no sbatch could be given from here, whether or not there is a cluster."""
     yield from slurm_options.problems(spec.scheduler_options.get("slurm", {}), ("spec", "schedulerOptions", "slurm"))
@@ -134,6 +154,8 @@ def _unread(document: Json) -> Iterator[Problem]:
         most, path = Fields.of(rule).part("max"), ("spec", "retry", "rules", index, "max")
         yield from _unparsed(most, "memory", (*path, "memory"), command.parse_memory_mib)
         yield from _unparsed(most, "walltime", (*path, "walltime"), command.parse_duration_s)
+    for name in ("before", "grace"):
+        yield from _unparsed(spec.part("checkpoint"), name, ("spec", "checkpoint", name), command.parse_duration_s)
     points = spec.value.get("points")
     if isinstance(points, Mapping):
         table = Fields(points)

@@ -9,6 +9,7 @@ from reconciler.core.model import FailureClass, Json, SourceName, SweepName
 from reconciler.core.spec import (
     ArgumentStyle,
     Backoff,
+    Checkpoint,
     Choice,
     Constant,
     DeletionPolicy,
@@ -79,6 +80,7 @@ def spec_of(document: Json) -> SweepSpec:
         priority=spec.integer("priority", 0),
         max_failures=_max_failures(spec.value.get("maxFailures")),
         retry=_retry(spec.part("retry")),
+        checkpoint=_checkpoint(spec.part("checkpoint")),
         update_policy=UpdatePolicy(spec.text("updatePolicy", UpdatePolicy.KEEP)),
         on_remove=OnRemove(spec.text("onRemove", OnRemove.CANCEL)),
         deletion_policy=DeletionPolicy(spec.text("deletionPolicy", DeletionPolicy.DRAIN)),
@@ -206,6 +208,15 @@ def _retry(fields: Fields) -> RetryPolicy:
             max_s=_seconds(backoff, "maxDuration", default.max_s),
         ),
         rules=tuple(_rule(Fields.of(rule)) for rule in fields.sequence("rules")),
+    )
+
+
+def _checkpoint(fields: Fields) -> Checkpoint:
+    default = Checkpoint()
+    return Checkpoint(
+        signal=fields.text("signal", default.signal),
+        before_s=parse_duration_s(fields.text("before", "")) if "before" in fields else None,
+        grace_s=_seconds(fields, "grace", default.grace_s),
     )
 
 

@@ -13,7 +13,7 @@ from reconciler.core.command import OUTPUT_TOKEN, check, render
 from reconciler.core.identity import task_id
 from reconciler.core.model import FailureClass
 from reconciler.core.parameters import count, expand
-from reconciler.core.spec import Constant, MaxFailures, Placement, RetryAction, RetryRule, Strategy, Values
+from reconciler.core.spec import Checkpoint, Constant, MaxFailures, Placement, RetryAction, RetryRule, Strategy, Values
 from reconciler.manifests import Broken, InvalidManifest, Loaded, from_document, load, load_all, tables
 
 FOLDER = Path(__file__).parent / "manifests"
@@ -143,6 +143,15 @@ def test_fields_without_effect_are_no_silent_promise():
     loaded = load_text("{command: [x], results: {collect: [a]}, schedulerOptions: {pbs: {queue: gpu}}, samples: 3}")
 
     assert ["[NoEffect]"] * 3 == [warning.split()[-1][-10:] for warning in loaded.warnings]
+
+
+def test_what_a_task_hears_before_its_time_ends_is_understood():
+    spec = load_text("{command: [x], resources: {walltime: 1h}, checkpoint: {before: 5m}}").spec
+    later = load_text('{command: [x], resources: {walltime: "$(w)"}, parameters: {w: 1h}, checkpoint: {before: 5m}}')
+
+    assert Checkpoint(signal="USR1", before_s=300, grace_s=10.0) == spec.checkpoint
+    assert Checkpoint(before_s=300) == later.spec.checkpoint
+    assert Checkpoint(grace_s=90.0) == load_text("{command: [x], checkpoint: {grace: 90s}}").spec.checkpoint
 
 
 def test_policies_are_understood():

@@ -54,6 +54,8 @@ specs = st.builds(
     walltime_s=st.none() | st.integers(0, 10**6),
     gpus=st.integers(0, 8),
     grace_s=st.floats(0, 100),
+    warn_s=st.none() | st.integers(0, 10**6),
+    warn_signal=st.sampled_from(["", "USR1"]),
 )
 
 

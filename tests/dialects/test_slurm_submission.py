@@ -69,6 +69,27 @@ def test_the_script_gives_the_claim_the_very_id_that_listings_have() -> None:
     assert 'exec "$python" {shim} ' in submission.SCRIPT
 
 
+WARNED = [
+    (None, 3600, []),
+    (300, None, []),
+    (300, 3600, ["--signal=B:USR1@300"]),
+    (300, 720, ["--signal=B:USR1@300"]),
+    (300, 719, []),
+    (65536, 500_000, []),
+]
+
+
+@pytest.mark.parametrize(("warn_s", "walltime_s", "expected"), WARNED)
+def test_slurm_is_asked_to_tell_of_an_end_that_only_it_knows(
+    warn_s: int | None, walltime_s: int | None, expected: list[str]
+) -> None:
+    demand = Demand(resources=Resources(walltime_s=walltime_s))
+
+    words = submission.words("s.b", "c", demand, 1, {}, warn_s=warn_s)
+
+    assert expected == [word for word in words if "signal" in word]
+
+
 PYTHONS = {
     None: "{python} python3",
     "python3.11": "python3.11",

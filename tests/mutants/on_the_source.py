@@ -313,6 +313,14 @@ ENDS = (
         hangs=True,
     ),
     Mutant(
+        name="no-word-before-the-walltime-ends",
+        guard="a task hears in time that its walltime ends",
+        edits=(Edit(f"{AGENT}/supervise.py", "heard is None and warning is not None", "False"),),
+        caught_by=suite(
+            "conformance/test_warnings.py::test_it_hears_that_once_and_goes_on_until_its_time_is_up[local]"
+        ),
+    ),
+    Mutant(
         name="no-term-before-the-kill",
         guard="a task whose time is up is told so first",
         edits=(Edit(f"{AGENT}/supervise.py", "        _signal_group(task, signal.SIGTERM)\n", ""),),

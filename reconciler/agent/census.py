@@ -6,7 +6,7 @@ import time
 from typing import Iterator, List, Optional
 
 from .look import is_torn_since, look
-from .place import Place
+from .place import Place, folders
 from .shapes import PAGE, Json, Object, is_eid
 from .system import uptime_s
 
@@ -41,7 +41,7 @@ def census(place: Place, after: str) -> Object:
 
 def _eids(folder: str, after: str) -> Iterator[str]:
     """In order: by folder, which is the end of the eid, then by name. One that cannot be listed raises OSError."""
-    for shard in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+    for shard in sorted(entry.name for entry in folders(folder)) if os.path.isdir(folder) else []:
         if shard >= after[-2:]:
             for name in sorted(os.listdir(folder + "/" + shard)):
                 if is_eid(name) and (shard, name) > (after[-2:], after):

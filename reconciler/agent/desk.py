@@ -15,7 +15,7 @@ from .crash import crashpoint
 from .look import Sight, is_this_boot, look, read_claim
 from .news import News
 from .pipes import MAX_PIECE
-from .place import Root, make_folder, unlink, win
+from .place import Root, folders, make_folder, unlink, win
 from .pool import Pool
 from .reach import shim_lives, signal_shim
 from .shapes import Object, Order, Spec
@@ -112,8 +112,8 @@ class Desk:
 
     def take_over(self, now: float) -> None:
         """What runs has its seat, what is old and of no use goes, and ends that were not acknowledged are told."""
-        for shard in os.scandir(self.root.path + "/attempts"):
-            for entry in os.scandir(shard.path):
+        for shard in folders(self.root.path + "/attempts"):
+            for entry in folders(shard.path):
                 if shapes.is_eid(entry.name) and not os.path.exists(entry.path + "/exit.json"):
                     self._take_over(entry.name, now)
         side.abandon(self.root.path + "/projects", self.root.trash, now)

@@ -8,6 +8,7 @@ writes to it does so alone: collecting garbage beside it would take what has jus
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -23,10 +24,12 @@ TIPS_MAX = 100
 BUNDLE_BYTES = 4 << 30  # no project is larger
 ALONE_WITHIN_S = 300.0
 QUIET_S = 120.0  # who tells us nothing for so long while we fetch hangs
+SURELY_DONE = "2.days.ago"  # nobody still fetches what came so long ago
 ROOM = 3  # times the bundle: it is unpacked, and laid out
 KEPT = "refs/kept/"
 SENT = "refs/reconciler/sent/"
 ALL = "refs/all/"  # the branches and tags of a server that gives only those
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _SHA = re.compile(r"[0-9a-f]{64}\Z")
 _URL = re.compile(r"[A-Za-z0-9/~][^\x00-\x1f]*\Z")
 _SSH = (
@@ -198,11 +201,11 @@ def drop(place: Place, project: str, commits: List[str]) -> None:
     """These commits are not needed any more; what only they lead to goes."""
     path = git_dir(place, project)
     if commits and os.path.isdir(path):
-        with _alone(place, project):
+        with _alone(place, project) as alone:
             store = Git(path)
             for commit in commits:
                 store.ask("update-ref", "-d", KEPT + commit)
-            store.ask("gc", "--quiet", "--prune=now")
+            store.ask("gc", "--quiet", "--prune=now" if alone else "--prune=" + SURELY_DONE)
 
 
 def forget_pieces(place: Place, project: str, older_than: float) -> None:
@@ -218,8 +221,11 @@ def forget_pieces(place: Place, project: str, older_than: float) -> None:
 
 
 @contextlib.contextmanager
-def _alone(place: Place, project: str) -> Iterator[None]:
-    """Nobody else writes to the store meanwhile. Raises Refusal when somebody does for long."""
+def _alone(place: Place, project: str) -> Iterator[bool]:
+    """Nobody else writes to the store meanwhile. Raises Refusal when somebody does for long.
+
+    False: that cannot be known. Some file servers know no locks; git's own files see to it then that refs stay whole.
+    """
     folder = "%s/projects/%s" % (place.path, project)
     make_folder(folder)
     fd = os.open(folder + "/objects.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -228,12 +234,16 @@ def _alone(place: Place, project: str) -> Iterator[None]:
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
                 break
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    alone = False
+                    break
                 if time.monotonic() > until:
                     raise Refusal("Busy", "another process writes to the store of %s" % project) from None
                 time.sleep(0.1)
-        yield
+        yield alone
     finally:
         os.close(fd)
 

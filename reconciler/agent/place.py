@@ -173,8 +173,8 @@ def win(path: str, content: str, label: str, durable: bool = False) -> bool:
 
     A crash may come at `<label>.written`, `<label>.linked` and `<label>.won`.
 
-    The content is complete before the name exists. The number of links decides, not what link(2) returned: on NFS a
-    repeated request may say "exists" to the very one who made it. Raises OSError when nobody won.
+    The content is complete before the name exists. The number of links decides, or whose the name is, not what link(2)
+    returned: on NFS a repeated request may say "exists" to the very one who made it. Raises OSError when nobody won.
     """
     unique = "%s.%d.%s" % (path, os.getpid(), os.urandom(6).hex())
     fd = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -189,7 +189,7 @@ def win(path: str, content: str, label: str, durable: bool = False) -> bool:
         except OSError as error:
             failure = error
         crashpoint(label + ".linked")
-        won = os.fstat(fd).st_nlink == 2
+        won = os.fstat(fd).st_nlink == 2 or _leads_to(path, fd)
     finally:
         os.close(fd)
         unlink(unique)
@@ -199,6 +199,26 @@ def win(path: str, content: str, label: str, durable: bool = False) -> bool:
         sync_folder(os.path.dirname(path))
     crashpoint(label + ".won")
     return won
+
+
+def _leads_to(path: str, fd: int) -> bool:
+    """Whether the name is that of this very file. A file server's client may answer with attributes that it remembers,
+    but not for what it has just opened.
+    """
+    try:
+        there = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        found, ours = os.fstat(there), os.fstat(fd)
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+    finally:
+        os.close(there)
+
+
+def folders(path: str) -> List["os.DirEntry[str]"]:
+    """The folders in a folder. All else there is none of ours: a file server leaves `.nfs…`, and people leave notes."""
+    return [entry for entry in os.scandir(path) if entry.is_dir()]
 
 
 def sync_folder(path: str) -> None:

@@ -8,7 +8,7 @@ from typing import Callable, Tuple
 from . import shapes
 from .crash import crashpoint
 from .git import TIMEOUT_S
-from .place import write_all
+from .place import folders, write_all
 from .shapes import Object, Refusal, dumps
 from .worktree import MAKING
 
@@ -72,7 +72,7 @@ def empty_trash(trash: str) -> Object:
 
 def abandon(projects: str, trash: str, now: float) -> None:
     """Into the trash with what makers have left that were killed. One that lives after all makes its worktree anew."""
-    for project in os.scandir(projects):
+    for project in folders(projects):
         for entry in os.scandir(project.path):
             try:
                 if MAKING in entry.name and now - os.lstat(entry.path).st_mtime > ABANDONED_S:

@@ -16,7 +16,7 @@ from . import objects, seal
 from .crash import crashpoint
 from .git import Git
 from .look import Sight, is_here, is_this_boot, is_torn_since, look, read_json
-from .place import Place, make_folder
+from .place import Place, folders, make_folder
 from .shapes import Object, Refusal, is_eid
 from .system import uptime_s
 
@@ -109,8 +109,8 @@ def _withdraw(plan: Plan, wrong: List[str]) -> None:
 
 def users(place: Place, path: str) -> Iterator[str]:
     """The attempts that may run in this folder: those that started there and have not ended, as far as can be told."""
-    for shard in os.scandir(place.path + "/attempts"):
-        for entry in os.scandir(shard.path):
+    for shard in folders(place.path + "/attempts"):
+        for entry in folders(shard.path):
             if not is_eid(entry.name) or os.path.exists(entry.path + "/exit.json"):
                 continue
             if not os.path.lexists(entry.path + "/claim"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.model import WORLDS, Edit, Mutant, suite
 
 AGENT = "reconciler/agent"
+WON = "won = os.fstat(fd).st_nlink == 2 or _leads_to(path, fd)"
 
 CLAIM = (
     Mutant(
@@ -37,7 +38,7 @@ CLAIM = (
     Mutant(
         name="everybody-wins",
         guard="a claim has one winner",
-        edits=(Edit(f"{AGENT}/place.py", "won = os.fstat(fd).st_nlink == 2", "won = True"),),
+        edits=(Edit(f"{AGENT}/place.py", WON, "won = True"),),
         caught_by=suite(
             "conformance/test_once.py::test_two_agents_that_start_the_same_attempts_at_once_start_each_once"
         ),
@@ -45,7 +46,7 @@ CLAIM = (
     Mutant(
         name="link-s-answer-is-trusted",
         guard="the number of links decides who won, not what link(2) returned",
-        edits=(Edit(f"{AGENT}/place.py", "won = os.fstat(fd).st_nlink == 2", "won = failure is None"),),
+        edits=(Edit(f"{AGENT}/place.py", WON, "won = failure is None"),),
         caught_by=suite("adapters/test_agent_parts.py::test_who_made_the_link_has_won_whatever_the_answer_was"),
     ),
     Mutant(

@@ -10,12 +10,12 @@ import errno
 import io
 import os as real_os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 from tests.sim import procfs
-from tests.sim.files import FILE, FOLDER, PIPE, Inode, Opened, Pipe, failure
+from tests.sim.files import FILE, FOLDER, PIPE, Files, Inode, Opened, Pipe, failure
 from tests.sim.loop import Killed, SimLoop
 from tests.sim.machine import Proc
 
@@ -243,7 +243,17 @@ def listdir(path: Any) -> list[str]:
 
 def scandir(path: Any) -> Iterator[SimpleNamespace]:
     base = real_os.fspath(path)
-    return iter([SimpleNamespace(name=name, path=f"{base}/{name}") for name in listdir(path)])
+    files = caller().machine.files
+    paths = [f"{base}/{name}" for name in listdir(path)]
+    return iter(
+        [SimpleNamespace(name=posixpath.basename(each), path=each, is_dir=_kind(files, each)) for each in paths]
+    )
+
+
+def _kind(files: Files, path: str) -> Callable[[], bool]:
+    """As the listing tells, without another call."""
+    inode = files.find(path)
+    return lambda: inode is not None and inode.kind == FOLDER
 
 
 def chdir(path: Any) -> None:

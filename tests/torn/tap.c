@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +27,7 @@
 
 #define ROLES 4
 #define SHORT 10000 /* instead of an errno: only half of the bytes are written */
+#define ECHO 20000  /* instead of an errno: it is done, its answer is lost, and asked again it is told "that is so already" */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 struct table {
@@ -154,8 +156,12 @@ static int fault(char kind, const char *path)
         error = EIO;
     if (kind != 'W' && error == SHORT)
         error = ENOSPC;
-    if ((kind == 'U' || kind == 'D') && error != EIO)
+    if (error == ECHO && !strchr("CMFLRUD", kind))
+        return 0;
+    if ((kind == 'U' || kind == 'D') && error != ECHO && error != ESTALE)
         error = EIO;
+    if (kind == 'K')
+        error = ENOLCK;
     if (__atomic_add_fetch(&table->failed, 1, __ATOMIC_SEQ_CST) == 1)
         snprintf(table->what, sizeof table->what, "%c %d %s", kind, error, path);
     return error;
@@ -191,8 +197,15 @@ static unsigned long long inode_at(const char *path)
 
 #define FAIL_OR(kind, path, ours)                                                                                      \
     int error = (ours) ? fault(kind, path) : 0;                                                                       \
-    if (error && error != SHORT) {                                                                                     \
+    if (error && error != SHORT && error != ECHO) {                                                                    \
         errno = error;                                                                                                 \
+        return -1;                                                                                                     \
+    }
+
+/* What is answered to who has done it already. */
+#define ECHO_OF(kind, done)                                                                                            \
+    if (error == ECHO && !(done)) {                                                                                    \
+        errno = (kind) == 'R' || (kind) == 'U' || (kind) == 'D' ? ENOENT : EEXIST;                                     \
         return -1;                                                                                                     \
     }
 
@@ -214,6 +227,10 @@ static int open_it(int dirfd, const char *name, int flags, mode_t mode)
     else if (fd >= 0 && (flags & O_TRUNC))
         note('T', inode_of(fd), 0, "", 0, path);
     let_go();
+    if (error == ECHO && fd >= 0 && (flags & O_EXCL)) {
+        close(fd);
+        ECHO_OF('C', 0)
+    }
     return fd;
 }
 
@@ -308,6 +325,13 @@ static int sync_it(int fd, long number)
 int fsync(int fd) { return sync_it(fd, SYS_fsync); }
 int fdatasync(int fd) { return sync_it(fd, SYS_fdatasync); }
 
+int flock(int fd, int operation)
+{
+    char path[PATH_MAX];
+    FAIL_OR('K', path, table && path_of(fd, path))
+    return syscall(SYS_flock, fd, operation);
+}
+
 /* ------------------------------------------------------------------------------------------ names */
 
 #define NAMED(kind, dirfd, name, call, number)                                                                         \
@@ -322,6 +346,7 @@ int fdatasync(int fd) { return sync_it(fd, SYS_fdatasync); }
             note(kind, inode_at(path), number, "", 0, path);                                                           \
         let_go();                                                                                                      \
     }                                                                                                                  \
+    ECHO_OF(kind, done)                                                                                                \
     return done;
 
 int mkdir(const char *name, mode_t mode)
@@ -352,6 +377,7 @@ int unlinkat(int dirfd, const char *name, int flags)
             note(kind, inode_at(other), 0, other, strlen(other), path);                                                \
         let_go();                                                                                                      \
     }                                                                                                                  \
+    ECHO_OF(kind, done)                                                                                                \
     return done;
 
 int link(const char *from, const char *to)

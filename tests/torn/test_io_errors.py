@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from torn_trials import AGENT, DAEMON, ERRORS, Fault, Laboratory, Outcome
+from torn_trials import AGENT, DAEMON, ERRORS, OF_SERVERS, Fault, Laboratory, Outcome
 
 pytestmark = [pytest.mark.real("gcc"), pytest.mark.real("libc6-dev"), pytest.mark.timeout(900)]
 
 AT_ONCE = 2
 FAULTS = 60  # for each role
 LASTING = 6
+OF_A_SERVER = 24  # of each kind
+NAMING = "CMFLRUD"  # calls that make or take a name
 ENOUGH = 5  # to tell
 NAMES = {DAEMON: "daemon", AGENT: "agent and shims"}
 MARGIN = 4  # a cycle has a few calls more or less
@@ -72,6 +74,26 @@ def test_what_fails_for_a_while_loses_nothing_and_runs_nothing_twice(
     faults = [Fault(role, call, ("ENOSPC", "EIO")[number % 2], lasting=True) for number, call in enumerate(chosen)]
 
     assert [] == tried(laboratory, faults, figures, f"times in which all calls of the {NAMES[role]} failed")
+
+
+@pytest.mark.parametrize("error", list(OF_SERVERS))
+def test_what_a_file_server_adds_to_that_loses_nothing_and_runs_nothing_twice(
+    laboratory: Laboratory, peace: Outcome, long: bool, figures: Counter[str], error: str
+) -> None:
+    """An answer that is lost is asked for again, and a handle goes stale: the root may lie on a file server."""
+    calls = [1 + place for place, kind in enumerate(peace.stories[AGENT]) if error != "ECHO" or kind in NAMING]
+    chosen = calls if long else [calls[number - 1] for number in spread(len(calls), OF_A_SERVER)]
+
+    assert [] == tried(laboratory, [Fault(AGENT, call, error) for call in chosen], figures, f"{error} of a file server")
+
+
+def test_a_root_that_knows_no_locks_is_told_and_runs_nothing_twice(
+    laboratory: Laboratory, peace: Outcome, figures: Counter[str]
+) -> None:
+    calls = [1 + place for place, kind in enumerate(peace.stories[AGENT]) if kind == "K"]
+
+    assert calls
+    assert [] == tried(laboratory, [Fault(AGENT, call, "EIO") for call in calls], figures, "locks that are not known")
 
 
 def tried(laboratory: Laboratory, faults: list[Fault], figures: Counter[str], name: str) -> list[str]:

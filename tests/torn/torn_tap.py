@@ -24,6 +24,7 @@ SOURCE = Path(__file__).parent / "tap.c"
 ROLES = 4
 STORY = 1 << 16
 SHORT = 10_000  # instead of an errno: half of the bytes are written, and no error is told
+ECHO = 20_000  # instead of an errno: it is done, and then told that it is done already, as a file server repeats itself
 HEAD = struct.Struct(f"@{6 + ROLES}l")
 WHAT = HEAD.size + ROLES * STORY
 SIZE = WHAT + 512

@@ -25,7 +25,7 @@ from threading import Timer
 import nursery
 from git_repository import GitRepository
 from recount import faults as recounted
-from torn_tap import SHORT, Tap, library
+from torn_tap import ECHO, SHORT, Tap, library
 
 from reconciler.core.model import SweepName
 from reconciler.store import Reader
@@ -33,6 +33,7 @@ from reconciler.store import Reader
 ROLES = ("nursery.py", "-I -S -X utf8")
 DAEMON, AGENT = 0, 1
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EDQUOT": errno.EDQUOT, "EMFILE": errno.EMFILE, "SHORT": SHORT}
+OF_SERVERS = {"ESTALE": errno.ESTALE, "ECHO": ECHO}  # what file servers add to them
 SWEEP = SweepName("s")
 TASKS = 2
 ENDS = (0, 1, 2)  # all is done; an error, told; something is left
@@ -167,7 +168,7 @@ class Cycle:
     def outcome(self, fault: Fault | None) -> Outcome:
         if fault is not None:
             last = 1 << 40 if fault.lasting else fault.call
-            self._tap.arm(fault.role, fault.call, last, ERRORS[fault.error])
+            self._tap.arm(fault.role, fault.call, last, (ERRORS | OF_SERVERS)[fault.error])
         lifted = Timer(LASTS_S, self._tap.arm)
         if fault is not None and fault.lasting:
             lifted.start()

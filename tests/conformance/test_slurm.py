@@ -17,6 +17,7 @@ from reconciler.core.wire import CancelOutcome, Ended, RevokeOutcome, StartOutco
 from reconciler.dialects.slurm import SlurmDialect
 from tests.conformance.conftest import Site
 from tests.fakes.slurm_lab import SlurmLab
+from tests.fakes.slurm_troubles import die
 
 pytestmark = [pytest.mark.real(each) for each in ("slurmctld", "slurmd", "munge")]
 
@@ -168,6 +169,27 @@ async def test_a_node_that_fails_is_accounted_only_when_it_is_heard_again(lab: S
     assert found.exit is not None or found.account is not None
     if found.account is not None:
         assert Verdict.NODE_FAILURE is found.account.verdict
+
+
+async def test_what_died_with_its_node_has_ended_for_certain_only_when_the_node_is_heard_again(
+    lab: SlurmLab, slurm: Site
+) -> None:
+    visit, (spec,) = await slurm.open(), slurm.long(1)
+    await visit.start(spec)
+    await slurm.until_logged(1)
+    (node,) = lab.run("squeue", "-h", "-t", "R", "-o", "%N").split()
+    die(lab, node)
+    try:
+        silent = await visit.until(spec.eid, lambda found: found.account, 60.0)
+    finally:
+        lab.start_node(node)
+        lab.until_idle()
+    heard = (await visit.inspect(spec.eid))[spec.eid]
+
+    assert (silent.exit, heard.exit) == (None, None)
+    assert [(Verdict.NODE_FAILURE, False), (Verdict.NODE_FAILURE, True)] == [
+        (found.account.verdict, found.account.ceased) for found in (silent, heard) if found.account is not None
+    ]
 
 
 REFUSED = {"partition": "nosuch", "constraint": "nosuch"}

@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import World
-from tests.fakes.slurm_lab import SlurmLab
+from tests.fakes.cluster_world import ClusterWorld, a_cluster_world
 
 pytestmark = [pytest.mark.real(package) for package in ("slurmctld", "slurmd", "munge")]
 
 
-class ClusterWorld(World):
-    """Its one source is a cluster of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "w").mkdir()
-        super().__init__(folder / "w")
-        self.slurm = SlurmLab(folder)
-        self.slurm.start()
-        cluster = {
-            "scheduler": "slurm",
-            "python": str(self.slurm.python),
-            "root": str(self.state / "cluster"),
-            "maxJobs": 60,
-            "pollInterval": "10s",
-            "options": {"nice": 5},
-        }
-        document = {
-            "repository": {"url": str(self.repository), "interval": "1s"},
-            "sources": {"cluster": cluster},
-            "state": {"dir": str(self.state)},
-            "results": {"dir": str(self.root / "results")},
-            "http": {"listen": "127.0.0.1:0"},
-        }
-        self.config.write_text(json.dumps(document))
-
-    def conditions(self) -> dict[str, str]:
-        """The reasons of what holds of the sweep `s` and of the cluster."""
-        told = [*self.status()["sweeps"], *self.status()["sources"]]
-        return {each["type"]: each["reason"] for one in told for each in one["conditions"] if each["status"] == "True"}
-
-    def close(self) -> None:
-        super().close()
-        self.slurm.close()
-
-
 @pytest.fixture
 def world() -> Iterator[ClusterWorld]:
-    folder = Path(tempfile.mkdtemp(prefix="s-e2e-"))
-    world = ClusterWorld(folder)
-    yield world
-    world.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with a_cluster_world() as world:
+        yield world
 
 
 @pytest.mark.timeout(180)

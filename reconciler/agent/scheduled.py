@@ -282,7 +282,7 @@ def _is_missing(place: Optional[Tuple[Batch, int]], rows: Set[Tuple[str, int]]) 
 
 def _rows(listed: Object, patterns: List[Pattern[str]]) -> List[Row]:
     """The rows that one of the patterns knows, by the first that does; others are a stranger's."""
-    rows = []
+    rows: List[Row] = []
     for line in str(listed["out"]).splitlines():
         for number, pattern in enumerate(patterns):
             match = pattern.search(line)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.faraway import VISITOR
 from reconciler.cli.findings import Finding, Level
-from reconciler.cli.output import plural
+from reconciler.cli.output import duration, plural
 from reconciler.core.command import distinct_resources
 from reconciler.core.errors import LocatedError, Problem, ReconcilerError, Refused
 from reconciler.core.fit import Capacity, allowed, misfit
@@ -153,8 +153,9 @@ async def _try(asker: Asker, trials: Sequence[Trial], demands: Sequence[Demand])
     root = asker.session.hello.root
     for number, (trial, demand) in enumerate(zip(trials, demands, strict=True)):
         try:
-            tasks = min(trial.tasks, asker.most)
-            commands[str(number)] = asker.trials.command(trial.manifest.spec.name, demand, tasks, root)
+            spec, tasks = trial.manifest.spec, min(trial.tasks, asker.most)
+            warn_s = spec.checkpoint.before_s
+            commands[str(number)] = asker.trials.command(spec.name, demand, tasks, root, warn_s=warn_s)
         except Refused as error:
             at = ("spec", "resources", "gpuType")
             refused[str(number)] = Tried(opinion=Opinion.REFUSED, message=error.message, hint=error.hint, at=at)
@@ -176,7 +177,7 @@ async def _with_fault(asker: Asker, trial: Trial, tried: Tried) -> Tried:
     less = list(asker.trials.relaxed(trial.demand))[:COMMANDS_MAX]
     opinions = await _try(asker, [trial] * len(less), [demand for _, demand in less])
     at = [path for (path, _), each in zip(less, opinions, strict=True) if each.opinion is Opinion.TAKEN]
-    return Tried(opinion=tried.opinion, message=tried.message, hint=tried.hint, at=at[0] if at else ())
+    return asker.trials.blamed(tried, at[0]) if at else tried
 
 
 # ---------------------------------------------------------------------------------------------- telling
@@ -211,15 +212,20 @@ def _finding(config: Config, source: SourceConfig, trials: Sequence[Trial], trie
 
 
 def _which(trials: Sequence[Trial]) -> str:
-    """Which of the sweep's tasks are meant, if not all ask for the same."""
-    if trials[0].of == 1:
+    """Which of the sweep's tasks are meant, if not all of them."""
+    of, wanted = trials[0].of, trials[0].demand.resources
+    if len(trials) == of:
         return ""
-    wanted = trials[0].demand.resources
-    told = {name: getattr(wanted, name) for name in wanted.__dataclass_fields__}
-    shown = ", ".join(
-        f"{name.removesuffix('_mib').removesuffix('_s')}={value}" for name, value in told.items() if value
-    )
-    return f" ({len(trials)} of {trials[0].of} kinds of tasks, such as {shown})"
+    told = {
+        "cpus": wanted.cpus,
+        "memory": None if wanted.memory_mib is None else f"{wanted.memory_mib / 1024:g}Gi",
+        "gpus": wanted.gpus,
+        "walltime": None if wanted.walltime_s is None else duration(wanted.walltime_s),
+        "nodes": wanted.nodes if wanted.nodes > 1 else None,
+        "tasksPerNode": wanted.tasks_per_node if wanted.tasks_per_node > 1 else None,
+    }
+    shown = ", ".join(f"{name} {value}" for name, value in told.items() if value)
+    return f" ({len(trials)} of {of} kinds of its tasks, such as: {shown})"
 
 
 def _refusal(config: Config, source: SourceConfig, trial: Trial, tried: Tried, words: str) -> LocatedError:

@@ -39,6 +39,14 @@ _BUSY = (  # not for always: nodes are drained or down, and come back
 )
 
 _LONG = "see `sinfo -o '%P %l'` for the longest walltime of each partition"
+_WHERE_TO_LOOK: Mapping[str, str] = {
+    "memory": "see `sinfo -o '%P %m'` for the memory of nodes, in MiB",
+    "cpus": "see `sinfo -o '%P %c'` for the processors of nodes",
+    "tasksPerNode": "see `sinfo -o '%P %c'` for the processors of nodes",
+    "nodes": "see `sinfo -o '%P %D'` for the number of nodes",
+    "gpus": "see `sinfo -o '%P %G'` for the GPUs of nodes",
+    "constraint": "see `sinfo -o '%P %f'` for the features of nodes",
+}
 _LESS: Mapping[str, Callable[[Resources], Resources]] = {  # the least that can be asked for, by the manifest's word
     "memory": lambda resources: replace(resources, memory_mib=None),
     "gpus": lambda resources: replace(resources, gpus=0, gpu_type=None),
@@ -95,12 +103,14 @@ class SlurmTrials:
 
     options: Mapping[str, str]
 
-    def command(self, sweep: SweepName, demand: Demand, count: int, root: str) -> Command:
-        """Would so many attempts of this sweep be taken? root: of the source. Raises Refused as a submission does."""
+    def command(self, sweep: SweepName, demand: Demand, count: int, root: str, *, warn_s: int | None = None) -> Command:
+        """Would so many attempts of this sweep be taken? Raises Refused as a submission does.
+
+        root: of the source; warn_s: so long before the end of their time they are told.
+        """
         name = f"{sweep}.b{'a' * 14}"
-        words = submission.words(
-            name, submission.comment_of(sweep, [Eid("")] * count), demand, count, self.options, test=True
-        )
+        comment = submission.comment_of(sweep, [Eid("")] * count)
+        words = submission.words(name, comment, demand, count, self.options, test=True, warn_s=warn_s)
         argv = [word.replace("{root}", root) for word in words]
         return submits(argv, _NOTHING, TRIAL_S)
 
@@ -162,6 +172,10 @@ class SlurmTrials:
             known = submission.rejected(ran)
             return Tried(opinion=Opinion.LATER if known else Opinion.UNKNOWN, message=told, hint=error.hint)
         return Tried(opinion=Opinion.REFUSED, message=told, hint=error.hint, at=fault(told, demand, self.options))
+
+    def blamed(self, tried: Tried, at: tuple[str, ...]) -> Tried:
+        """The same refusal, now that it is known what is at fault."""
+        return replace(tried, at=at, hint=_WHERE_TO_LOOK.get(at[-1], tried.hint))
 
     def relaxed(self, demand: Demand) -> Iterator[tuple[tuple[str, ...], Demand]]:
         """What is asked for, less one thing each, which is then at fault if so much is taken."""

@@ -132,7 +132,8 @@ def test_only_some_of_the_tasks_may_be_refused(desk: Desk, plan) -> None:
 
     assert (1, {"ok", "fail"}) == (code, {each["status"] for each in told})
     refused = next(each for each in told if each["status"] == "fail")
-    assert "(1 of 3 kinds of tasks, such as" in refused["message"]
+    assert "(1 of 3 kinds of its tasks, such as: cpus 1, memory 999Gi, walltime 5m00s)" in refused["message"]
+    assert "%m" in refused["hint"]
     assert 10 == refused["line"]
 
 
@@ -300,3 +301,18 @@ def test_init_on_a_machine_of_a_cluster_writes_a_configuration_that_check_likes(
     assert "ok   sweep hello on cluster: would be taken" in checked.stdout
     assert 0 == checked.returncode, checked.stdout
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.real("openssh-server")
+def test_a_login_node_that_is_taken_for_a_machine_is_a_warning(
+    cluster: SlurmLab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with far_lab() as lab:
+        lab.change(python=str(cluster.python))
+        lab.repository.write("sweeps.d/lr.yaml", SWEEP.format(**GOOD))
+        lab.repository.commit()
+
+        code = execute(["--config", str(lab.config), "check"])
+
+        told = capfd.readouterr().out
+        assert (0, True) == (code, "its tasks run on the login node, not in the queue" in told)

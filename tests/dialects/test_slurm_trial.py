@@ -18,6 +18,7 @@ PLAIN = Demand(resources=Resources())
 LARGE = Demand(
     resources=Resources(cpus=4, memory_mib=4096, gpus=1, walltime_s=60), options=(("constraint", "ib"), ("qos", "low"))
 )
+HOUR = Demand(resources=Resources(walltime_s=3600), options=(("qos", "low"),))
 RESOURCES = ("spec", "resources")
 OPTIONS = ("spec", "schedulerOptions", "slurm")
 BUSY = "allocation failure: Required node not available (down, drained or reserved)\n"
@@ -28,9 +29,11 @@ def failed(text: str) -> Ran:
 
 
 def test_the_words_are_those_of_the_submission_but_for_what_would_be_run_and_written() -> None:
-    command = TRIALS.command(SWEEP, LARGE, 5, "/root")
+    command = TRIALS.command(SWEEP, HOUR, 5, "/root", warn_s=60)
     name = next(word for word in command.argv if word.startswith("--job-name="))
-    real = submission.words(name.partition("=")[2], "reconciler: 5 tasks of sweep lr", LARGE, 5, TRIALS.options)
+    real = submission.words(
+        name.partition("=")[2], "reconciler: 5 tasks of sweep lr", HOUR, 5, TRIALS.options, warn_s=60
+    )
 
     expected = [word.replace("{root}", "/root").replace("{folder}/%a.log", "/dev/null") for word in real]
     expected[1] = "--test-only"

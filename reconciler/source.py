@@ -87,7 +87,7 @@ class Source:
         self.barred = Barred(config.name, clock)
         self.queue: QueueView | None = None  # its scheduler's, as last listed
         self.site: Site | None = None  # what its scheduler bears, if that was told
-        self._plain = dialect  # with no limits but the operator's
+        self._surveyed = dialect if isinstance(dialect, Surveyed) else None  # with no limits but the operator's
         self._learning = asyncio.Lock()
         self._learn_at = float("-inf")
         self._quiet = self._listings = 0
@@ -129,36 +129,39 @@ class Source:
         most = None if self.site is None else self.site.jobs_max
         return self.config.slots if most is None else min(self.config.slots, max(1, most))
 
-    async def learn(self) -> None:
-        """Find out what its scheduler bears, once in each session and again from time to time. Raises as `ask`.
+    async def learn(self) -> bool:
+        """Find out what its scheduler bears, once in each session and again from time to time; whether that took time.
 
-        Whoever submits needs it first. What is not told leaves the operator's limits as they are.
+        Whoever submits needs it first. What is not told leaves the operator's limits as they are. Raises as `ask`.
         """
+        if self._surveyed is None:
+            return False
+        waited = self._learning.locked()
         async with self._learning:
-            if not isinstance(self._plain, Surveyed) or self._clock.elapsed() < self._learn_at:
-                return
+            if self._clock.elapsed() < self._learn_at:
+                return waited
             self._learn_at = self._clock.elapsed() + UNLEARNT_AGAIN_S
             try:
-                told = await self._patiently(self._plain.survey())
+                told = await self._patiently(self._surveyed.survey())
             except ReconcilerError as error:
                 if isinstance(error, LinkError | Fenced):
                     raise
-                return
+                return True
             if told is not None:
                 self._learn_at = self._clock.elapsed() + LEARNT_AGAIN_S
-                self.site, self.dialect = told, self._plain.within(told)
+                self.site, self.dialect = told, self._surveyed.within(told)
+            return True
 
     async def turn(self) -> bool:
         """Wait until the next submission is polite; whether that took any time."""
-        began = self._clock.elapsed()
-        await self.learn()
+        learnt = await self.learn()
         wait_s = self._submitted_at + self.dialect.limits.submit_every_s - self._clock.elapsed()
         if wait_s > 0:
             await self._clock.sleep(wait_s)
         self._submitted_at = self._clock.elapsed()
         self._quiet = 0
         self.submissions += 1
-        return self._clock.elapsed() > began
+        return learnt or wait_s > 0
 
     def taken(self, count: int) -> None:
         """So many were taken at once: twice as many may be the next time."""

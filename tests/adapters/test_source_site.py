@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -32,6 +33,8 @@ class Far:
     def __init__(self, answers: Sequence[dict[str, str] | Exception]) -> None:
         self.answers = list(answers)
         self.asked = 0
+        self.late = asyncio.Event()
+        self.late.set()
 
     async def open(self, **_: object) -> Far:
         return self
@@ -41,6 +44,7 @@ class Far:
             return Reply(body=PROBE)
         self.asked += 1
         answer = self.answers.pop(0)
+        await self.late.wait()
         if isinstance(answer, Exception):
             raise answer
         return Reply(body={"ran": {name: said(out) for name, out in answer.items()}})
@@ -100,6 +104,30 @@ async def test_a_limit_that_was_raised_meanwhile_is_heard_of() -> None:
     await found.look()
 
     assert 121 == found.dialect.limits.batch_max
+
+
+async def test_only_who_had_to_wait_must_read_again_what_is_to_be_submitted() -> None:
+    clock = VirtualClock()
+    found, _ = await source(clock, {"config": CONFIG})
+
+    assert [True, False] == [await found.turn(), await found.turn()]
+
+
+async def test_who_submits_waits_while_somebody_else_asks() -> None:
+    clock = VirtualClock()
+    found, far = await source(clock, {"config": CONFIG})
+    far.late = asyncio.Event()
+    looking = asyncio.ensure_future(found.look())
+    await clock.settle()
+
+    submitting = asyncio.ensure_future(found.turn())
+    await clock.settle()
+    assert not submitting.done()
+    far.late.set()
+
+    assert await submitting
+    await looking
+    assert (1, 101) == (far.asked, found.dialect.limits.batch_max)
 
 
 async def test_each_session_asks_once() -> None:

@@ -309,24 +309,6 @@ async def test_the_accounting_tells_how_it_ended_once_it_is_gone(lab: SchedulerL
     assert (Phase.FAILED, "Timeout") == (lab.attempt(eid).phase, lab.attempt(eid).reason)
 
 
-async def test_a_node_that_comes_back_has_time_to_end_what_went_on_there_before_that_counts_as_ended(
-    lab: SchedulerLab,
-) -> None:
-    (eid,) = await lab.start(1)
-    lab.far.start(eid)
-    lab.far.jobs.clear()
-    silent = Account(job="7", restarts=0, verdict=Verdict.NODE_FAILURE, ended_at=7.0, raw="NODE_FAIL", ceased=False)
-    lab.far.accounts[eid] = silent
-    await lab.minutes(60)
-    lab.far.accounts[eid] = replace(silent, ceased=True)
-    await lab.minutes(2)
-    assert Phase.RUNNING is lab.attempt(eid).phase
-
-    await lab.minutes(GIVEN_UP_MIN)
-
-    assert (Phase.FAILED, "NodeFailure") == (lab.attempt(eid).phase, lab.attempt(eid).reason)
-
-
 async def test_a_walltime_does_not_pass_because_our_clock_jumps(lab: SchedulerLab) -> None:
     (eid,) = await lab.start(1, resources="{walltime: 1h}")
     lab.far.start(eid)

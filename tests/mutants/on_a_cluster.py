@@ -110,7 +110,7 @@ MUTANTS = (
             ),
         ),
         caught_by=suite(
-            "adapters/test_sourceloop_scheduled.py::"
+            "adapters/test_sourceloop_nodes.py::"
             "test_a_node_that_comes_back_has_time_to_end_what_went_on_there_before_that_counts_as_ended"
         ),
     ),

@@ -130,7 +130,8 @@ class Lawyer:
             return ""
         if not self._history.descends(commit, before):
             return f"{commit[:8]} rewrites history: it does not descend from {before[:8]}"
-        there = self._tree(before).sweeps.keys()
+        gone_before = {name for name, found in desire.sweeps.items() if found.deleted and found.commit != commit}
+        there = self._tree(before).sweeps.keys() - gone_before  # by a pass that did not come to its end
         gone = there - self._tree(commit).sweeps.keys() - self._tree(commit).broken
         if deleted and len(gone) >= 2 and len(gone) * 2 > len(there):
             return f"{commit[:8]} takes {len(gone)} of {len(there)} sweeps away"

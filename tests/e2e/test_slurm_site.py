@@ -31,5 +31,9 @@ def test_arrays_are_no_larger_than_the_cluster_takes_and_what_may_be_missed_is_t
         word for line in lines if line.startswith("sbatch") for word in line.split() if word.startswith("--array")
     }
     world.wait(lambda: world.conditions().get("MayMissEnds") == "PollTooSlow", 30)
+    ruled = sorted((world.cluster / "epoch").iterdir())
+    planned = json.loads(world.run("plan", "--check", "-o", "json").stdout)
+    assert ["ok"] == [each["status"] for each in planned["checks"]]
+    assert ruled == sorted((world.cluster / "epoch").iterdir()), "who only asks takes the root from nobody"
     (source,) = json.loads(world.run("sources", "-o", "json").stdout)["sources"]
     assert (5, 6, False) == tuple(source["site"][name] for name in ("arraySizeMax", "minJobAgeSeconds", "accounting"))

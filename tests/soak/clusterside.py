@@ -1,7 +1,8 @@
 """A cluster in place of this machine: a real Slurm, whose controller is killed, stopped and started again.
 
 Strangers' jobs wait in its queue from the beginning, and somebody else ends jobs of ours now and then. A controller
-that is killed forgets what it has just accepted, and hands those numbers out again: that must hurt nobody.
+that is killed forgets what it has just accepted, and hands those numbers out again: that must hurt nobody. Now and then
+it comes back with what it knew long ago, while jobs of ours wait, and their numbers are given to strangers at once.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from pathlib import Path
 from shutil import rmtree
 
 from tests.fakes.slurm_lab import SlurmLab
+from tests.fakes.slurm_troubles import elements, keep, put_back, stranger, until
 from tests.soak.ground import Ground, Start
 
 STRANGERS = 20
-SAVED_S = 8.0  # a controller writes down what it has every five seconds
+MOST_STRANGERS = 100  # that come at once, when numbers are given out again
 ATTACK_SHARE = 0.95  # of the lives of a daemon
 DRAIN_SHARE = 0.2
+REUSE_SHARE = 0.4
+IDLE_S = 20.0  # what runs has ended by then
 AWAY_S = (0.2, 4.0)
 STOPPED_S = (1.0, 6.0)  # longer than the cluster's patience, some of them
 UP_S = 20.0
@@ -45,19 +49,27 @@ class ClusterGround(Ground):
         self.lab = SlurmLab(self.cluster, MessageTimeout="3", MinJobAge="600")
         self.lab.start()
         os.environ.update(self.lab.environment)
-        self.down = self._closed = False
-        self._missing = 0
+        self.down = self._closed = self._shut = False
+        self._strangers: dict[str, str] = {}  # the names of their jobs, by id
+        self._missing: list[str] = []
         config = self.world.config.read_text()
         ours = f"scheduler: slurm, maxJobs: {slots}, pollInterval: 10s, submitInterval: 1s"
         self.world.config.write_text(config.replace(f"scheduler: process, slots: {slots}", ours))
-        for number in range(STRANGERS):
-            self.lab.run("sbatch", "--hold", "-J", f"soak.stranger{number}", "-o", "/dev/null", "--wrap", "true")
-        time.sleep(SAVED_S)
+        for _ in range(STRANGERS):
+            self._stranger()
+        self._saved = keep(self.lab)
+
+    def _stranger(self) -> int:
+        """Somebody else's job, held, whose id looks like those of ours; returns the number of its array."""
+        name = f"soak.stranger{len(self._strangers)}"
+        number = stranger(self.lab, "--hold", "-J", name, script="true")
+        self._strangers[f"{number}_0"] = name
+        return int(number)
 
     def start(self) -> Start:
         """A daemon that serves."""
-        start, until = super().start(), time.monotonic() + UP_S
-        while not (self.world.state / "http").exists() and self.died() is None and time.monotonic() < until:
+        start, end = super().start(), time.monotonic() + UP_S
+        while not (self.world.state / "http").exists() and self.died() is None and time.monotonic() < end:
             time.sleep(LOOK_S)
         return start
 
@@ -74,10 +86,12 @@ class ClusterGround(Ground):
                 found.append((at + dice.uniform(*STOPPED_S), self._go_on))
             else:
                 found.append((at, lambda: self._down(number)))
-                found.append((at + dice.uniform(*AWAY_S), self.restore))
+                found.append((at + dice.uniform(*AWAY_S), self._come_back))
             self.outages += 1
         if dice.random() < DRAIN_SHARE:
             found.append((dice.uniform(0, life_s), self._drain))
+        if dice.random() < REUSE_SHARE:
+            found.append((dice.uniform(0, life_s), self._shut_down))
         return [(at, attack) for at, attack in found if at < life_s]
 
     def _down(self, number: int) -> None:
@@ -88,19 +102,51 @@ class ClusterGround(Ground):
         self.lab.signal_controller(signal.SIGCONT)
 
     def _drain(self) -> None:
+        self._update("nodename=n1", "state=drain", "reason=soak")
+
+    def _shut_down(self) -> None:
+        """From now on jobs of ours wait: before the next life they are forgotten, and their numbers given to others."""
+        self._update("partitionname=main", "state=down")
+        self._shut = True
+
+    def _give_out_again(self) -> None:
+        """Nobody submits meanwhile. What runs may end first: a node kills what its controller has forgotten."""
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-            self.lab.run("scontrol", "update", "nodename=n1", "state=drain", "reason=soak", timeout_s=5.0)
+            self._resume_nodes()
+            until(lambda: not self.lab.run("squeue", "-h", "-t", "R,CG", "-o", "%i"), IDLE_S)
+            ours = {int(job.partition("_")[0]) for job, name in elements(self.lab).items() if ".b" in name}
+            put_back(self.lab, self._saved)
+            given = [self._stranger()]
+            while ours and given[-1] < max(ours) and len(given) < MOST_STRANGERS:
+                given.append(self._stranger())
+            self.reused += len(ours.intersection(given))
+            self._saved = keep(self.lab)
+        self._shut = False
 
     def restore(self) -> None:
-        """Nothing is away any more, and every node takes jobs: one that was given a number twice does not by itself."""
+        """Nothing is away any more, and every node takes jobs."""
+        self._come_back()
+        if self._shut:
+            self._give_out_again()
+        self._resume_nodes()
+        self._update("partitionname=main", "state=up")
+
+    def _come_back(self) -> None:
         if self.down:
             self.lab.start_controller()
             self.down = False
         self._go_on()
         self.lab.until_it_answers()
+
+    def _resume_nodes(self) -> None:
+        """A node that was given a number twice does not take jobs again by itself."""
         for node in self.lab.nodes:
-            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                self.lab.run("scontrol", "update", f"nodename={node}", "state=resume", timeout_s=5.0)
+            self._update(f"nodename={node}", "state=resume")
+
+    def _update(self, *words: str) -> None:
+        """As far as the controller is in the mood for it."""
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            self.lab.run("scontrol", "update", *words, timeout_s=5.0)
 
     def kill_shim(self, dice: random.Random) -> int | None:
         """Somebody else ends one of our jobs; returns the value of its task."""
@@ -121,14 +167,15 @@ class ClusterGround(Ground):
 
     def faults(self) -> list[str]:
         """Strangers whose jobs are gone."""
-        return [f"{self._missing} jobs of strangers are gone"] if self._missing else []
+        return [f"the job of {name} is gone" for name in self._missing]
 
     def close(self) -> None:
         """No cluster is left."""
         if not self._closed:
             self._closed = True
             self.restore()
-            rows = self.lab.run("squeue", "-h", "-o", "%j").split()
-            self._missing = STRANGERS - sum(row.startswith("soak.stranger") for row in rows)
+            there = elements(self.lab)
+            self._missing = [name for job, name in self._strangers.items() if there.get(job) != name]
+            self.strangers = len(self._strangers)
             self.lab.close()
             rmtree(self.cluster, ignore_errors=True)

@@ -29,6 +29,8 @@ class Figures:
     violations     a sentence for each of them
     cuts, outages  connections to other machines that were killed, machines that were stopped for a while; collected:
                    tasks whose files came from there, byte by byte
+    reused         numbers of waiting jobs of ours that a scheduler forgot and gave to strangers; strangers: their jobs,
+                   all of which must be there in the end
     steady         restarts whose daemon lived until it was steady; the seconds that took it, median and longest
     """
 
@@ -42,6 +44,8 @@ class Figures:
     cuts: int
     outages: int
     collected: int
+    reused: int
+    strangers: int
     edits: int
     removed: int
     runs: int
@@ -80,6 +84,8 @@ def figures_of(ordeal: Ordeal) -> Figures:
         cuts=ordeal.ground.cuts,
         outages=ordeal.ground.outages,
         collected=ordeal.ground.collected,
+        reused=ordeal.ground.reused,
+        strangers=ordeal.ground.strangers,
         edits=ordeal.edits,
         removed=ordeal.removed,
         runs=runs,

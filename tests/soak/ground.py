@@ -51,6 +51,7 @@ class Ground:
         self.processes = Processes(folder)
         self.agents = 0  # killed
         self.cuts = self.outages = self.collected = 0  # of other machines
+        self.reused = self.strangers = 0  # numbers of jobs that were given to others, and how many of those there were
         self._seed = seed
         locks = folder / "locks"
         locks.mkdir()

@@ -159,4 +159,22 @@ MUTANTS = (
         edits=(Edit("reconciler/dialects/slurm_findings.py", "past.name == name and ", ""),),
         caught_by=suite("dialects/test_slurm.py::test_an_end_of_another_start_is_none_of_this_one"),
     ),
+    Mutant(
+        name="asked-about-and-submitted",
+        guard="what a cluster is only asked about is not submitted",
+        edits=(
+            Edit(
+                "reconciler/dialects/slurm_submission.py",
+                '*(("--test-only",) if test else ("--parsable",)),',
+                '"--parsable",',
+            ),
+        ),
+        caught_by=suite("dialects/test_slurm_site.py::test_whatever_visitors_have_run_only_looks"),
+    ),
+    Mutant(
+        name="submitted-before-the-limits-are-known",
+        guard="who submits knows first how much the cluster takes",
+        edits=(Edit("reconciler/source.py", "        learnt = await self.learn()\n", "        learnt = False\n"),),
+        caught_by=suite("adapters/test_source_site.py::test_an_array_is_no_larger_than_the_cluster_takes"),
+    ),
 )

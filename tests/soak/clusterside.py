@@ -25,12 +25,12 @@ from tests.soak.ground import Ground, Start
 
 STRANGERS = 20
 MOST_STRANGERS = 100  # that come at once, when numbers are given out again
-ATTACK_SHARE = 0.95  # of the lives of a daemon
+TURN_S = 7.0  # of the life of a daemon: in each there may be an outage
+ATTACK_SHARE = 0.95  # of those
 DRAIN_SHARE = 0.2
 REUSE_SHARE = 0.4
 IDLE_S = 20.0  # what runs has ended by then
-AWAY_S = (0.2, 4.0)
-STOPPED_S = (1.0, 6.0)  # longer than the cluster's patience, some of them
+AWAY_S = (0.2, 5.0)  # longer than the cluster's patience, some of them
 UP_S = 20.0
 LOOK_S = 0.02
 EID = slice(-15, None)
@@ -79,24 +79,29 @@ class ClusterGround(Ground):
         """The controller is killed, asked to end, or stands still; a node is drained."""
         self.restore()
         found: list[tuple[float, Callable[[], None]]] = []
-        if dice.random() < ATTACK_SHARE:
-            at, number = dice.uniform(0, life_s), dice.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
-            if dice.random() < 0.3:
-                found.append((at, lambda: self.lab.signal_controller(signal.SIGSTOP)))
-                found.append((at + dice.uniform(*STOPPED_S), self._go_on))
-            else:
-                found.append((at, lambda: self._down(number)))
-                found.append((at + dice.uniform(*AWAY_S), self._come_back))
-            self.outages += 1
+        for turn in range(1 + int(life_s / TURN_S)):
+            if dice.random() < ATTACK_SHARE:
+                found += self._outage(dice, TURN_S * turn + dice.uniform(0, min(life_s, TURN_S - AWAY_S[1])))
         if dice.random() < DRAIN_SHARE:
             found.append((dice.uniform(0, life_s), self._drain))
         if dice.random() < REUSE_SHARE:
             found.append((dice.uniform(0, life_s), self._shut_down))
         return [(at, attack) for at, attack in found if at < life_s]
 
+    def _outage(self, dice: random.Random, at: float) -> list[tuple[float, Callable[[], None]]]:
+        number, back = dice.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)), at + dice.uniform(*AWAY_S)
+        if dice.random() < 0.3:
+            return [(at, self._stand_still), (back, self._go_on)]
+        return [(at, lambda: self._down(number)), (back, self._come_back)]
+
+    def _stand_still(self) -> None:
+        self.lab.signal_controller(signal.SIGSTOP)
+        self.outages += 1
+
     def _down(self, number: int) -> None:
         self.lab.kill_controller(number)
         self.down = True
+        self.outages += 1
 
     def _go_on(self) -> None:
         self.lab.signal_controller(signal.SIGCONT)

@@ -22,6 +22,7 @@
     batch      what lies here of attempts that were submitted together
     command    a program that is run to its end, within its time
     execute    what a scheduler's job runs on its node: the shim of one attempt
+    memory     whether the system has killed processes of such a job for want of memory
     job        what starts that, from compiled code if it can
     program    all of this, laid down for such jobs
     untyped    what they have instead of types

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import List, Optional
 
-from . import batch, pipes, shim, supervise, system
+from . import batch, memory, pipes, shim, supervise, system
 from .batch import Batch
 from .crash import arm
 from .place import Place, Root, sync_folder, unlink
@@ -64,6 +64,7 @@ class _Job(shim.Shim):
         super().__init__(root, Order(spec, []), False, start, dict(os.environb), Proofs())
         self._job = job
         self._restarts = restarts
+        self._memory = memory.own()
 
     def _claim(self, lock: os.stat_result) -> Object:
         claim = super()._claim(lock)
@@ -85,6 +86,9 @@ class _Job(shim.Shim):
         over = walltime_s is not None and lasted_s >= walltime_s - min(EARLY_S, EARLY_PART * walltime_s)
         if over and record["ended_by"] == "cancel":
             record["ended_by"] = "walltime"
+        killed = memory.killed_since(self._memory)
+        if killed:
+            record["oom_kills"] = killed
         return record
 
     def _put(self, data: bytes, path: str) -> None:

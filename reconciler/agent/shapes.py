@@ -172,6 +172,8 @@ def record_of(value: Json) -> Object:
         instant(body, name)
     for name in ("cpu_s", "max_rss_mib"):
         number(body, name)
+    if "oom_kills" in body:
+        whole(body, "oom_kills")
     told = [name for name in ("exit_code", "signal", "launch_error") if body.get(name) is not None]
     if told == ["launch_error"]:
         text(body, "launch_error")

@@ -107,8 +107,14 @@ def _diagnosed_itself(attempt: Attempt, record: ExitRecord) -> tuple[FailureClas
     if record.launch_error is not None:
         return FailureClass.LAUNCH_FAILURE, f"it could not be started: {record.launch_error}"
     if record.signal is None:
-        return FailureClass.USER_ERROR, f"it exited with code {record.exit_code}"
-    ended = f"it was ended by signal {record.signal}"
+        ended = f"it exited with code {record.exit_code}"
+    else:
+        ended = f"it was ended by signal {record.signal}"
+    if record.oom_kills:  # whatever it made of that
+        killed = "a process" if record.oom_kills == 1 else f"{record.oom_kills} processes"
+        return FailureClass.OUT_OF_MEMORY, f"{ended}, after the system had killed {killed} of it for want of memory"
+    if record.signal is None:
+        return FailureClass.USER_ERROR, ended
     if record.signal == KILL and _filled_its_memory(attempt.resources, record):
         return FailureClass.OUT_OF_MEMORY, f"{ended} at {record.max_rss_mib:.0f} MiB of memory"
     if record.signal in OUTSIDE:

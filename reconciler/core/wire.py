@@ -151,7 +151,10 @@ class CodeRan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitRecord:
-    """What the shim wrote when its task had ended. Exactly one of exit_code, signal, launch_error is set."""
+    """What the shim wrote when its task had ended. Exactly one of exit_code, signal, launch_error is set.
+
+    oom_kills: how many processes of it the system killed for want of memory, where that is counted for it alone.
+    """
 
     nonce: str
     started_at: Instant
@@ -162,6 +165,7 @@ class ExitRecord:
     launch_error: str | None = None
     cpu_s: float = 0.0
     max_rss_mib: float = 0.0
+    oom_kills: int = 0
     code: CodeRan | None = None
 
 

@@ -273,6 +273,7 @@ def _exit(record: Mapping[str, Json]) -> ExitRecord:
         launch_error=None if launch_error is None else _string(launch_error),
         cpu_s=_number(record, "cpu_s"),
         max_rss_mib=_number(record, "max_rss_mib"),
+        oom_kills=_integer(record, "oom_kills") if "oom_kills" in record else 0,
         code=None if record.get("code") is None else _ran(_object(record.get("code"), "code")),
     )
 

@@ -167,6 +167,12 @@ ENDS = {
     "a crash": (record(signal=11), ("failed", "UserError")),
     "a kill far from the memory limit": (record(signal=9, max_rss_mib=10), ("failed", "CancelledExternally")),
     "a kill at the memory limit": (record(signal=9, max_rss_mib=99), ("failed", "OutOfMemory")),
+    "processes killed for memory, whatever it made of that": (
+        record(exit_code=3, oom_kills=2),
+        ("failed", "OutOfMemory"),
+    ),
+    "killed by the system for memory": (record(signal=9, oom_kills=1), ("failed", "OutOfMemory")),
+    "a success in spite of a killed process": (record(exit_code=0, oom_kills=1), ("succeeded", "Completed")),
     "a crash at the memory limit": (record(signal=11, max_rss_mib=99), ("failed", "UserError")),
     "a TERM from outside": (record(signal=15), ("failed", "CancelledExternally")),
     "the walltime": (record(signal=9, ended_by=Ended.WALLTIME), ("failed", "Timeout")),

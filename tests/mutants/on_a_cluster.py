@@ -102,6 +102,28 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="killed-for-memory-and-taken-for-the-tasks-own-failure",
+        guard="a task fails for want of memory if the system has killed a process of it, whichever",
+        edits=(
+            Edit(
+                "reconciler/core/diagnosis.py", "    if record.oom_kills:", "    if record.oom_kills and record.signal:"
+            ),
+        ),
+        caught_by=suite("core/test_resolve.py"),
+    ),
+    Mutant(
+        name="somebody-elses-killed-processes",
+        guard="a group in which others are tells nothing of the task",
+        edits=(
+            Edit(
+                "reconciler/agent/memory.py",
+                "if members.read().split() != [str(os.getpid())]:",
+                "if not members.read():",
+            ),
+        ),
+        caught_by=suite("adapters/test_agent_memory.py::test_a_group_in_which_others_are_tells_nothing_of_us"),
+    ),
+    Mutant(
         name="a-node-that-comes-back-is-believed-at-once",
         guard="what went on on a node that was given up has time to end before it counts as ended",
         edits=(

@@ -55,8 +55,8 @@ def scheduler_here() -> Site | None:
 
 
 def pbs_here() -> bool:
-    """Whether the programs of a PBS are there, which are not spoken to."""
-    return all(shutil.which(name) for name in PROGRAMS["pbs"])
+    """Whether the programs of a PBS are there, which are not spoken to. Slurm brings some of that name, too."""
+    return all(shutil.which(name) for name in PROGRAMS["pbs"]) and shutil.which("sbatch") is None
 
 
 def _ran(command: Command) -> Ran:

@@ -106,7 +106,7 @@ def _row(seen: Seen) -> Cells:
         printable(seen.config.host or "here"),
         _cell(machine, "python"),
         _milliseconds(machine.get("latencySeconds")),
-        f"{told.get('active', 0)}/{seen.config.slots}",
+        f"{told.get('active', 0)}/{told.get('slots', seen.config.slots)}",
         f"{machine['load']}/{machine['cpus']}" if "load" in machine and "cpus" in machine else "-",
         _gib(machine.get("memoryFreeMib")),
         _gib(machine.get("diskFreeMib")),
@@ -128,6 +128,7 @@ def _notes(seen: Seen) -> Iterator[str]:
         yield f"{name}: disabled by the configuration: nothing new starts there"
     elif seen.off:
         yield f"{name}: disabled: nothing new starts there until `reconciler sources enable {name}`"
+    yield from (printable(f"{name}: {line}") for line in _scheduler(seen))
     skew = machine.get("clockSkewSeconds")
     if isinstance(skew, int | float) and abs(skew) >= SKEW_S:
         yield f"{name}: its clock is {duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
@@ -138,6 +139,18 @@ def _notes(seen: Seen) -> Iterator[str]:
     if isinstance(free, int) and free < SHORT_MIB:
         yield f"{name}: only {free} MiB are free on the disk of its root"
     yield from (printable(f"{name}: {line}") for line in (*_collecting(told), *_out_of_sync(told)))
+
+
+def _scheduler(seen: Seen) -> Iterator[str]:
+    """What the operator has allowed, and the scheduler does not; and what may be missed there."""
+    site, config = seen.part("site"), seen.config
+    for limit, written, name in ((site.get("maxSubmitJobs"), config.slots, "of our jobs at once"),
+                                 (site.get("arraySizeMax"), config.array_size, "tasks in one array")):  # fmt: skip
+        if isinstance(limit, int) and limit < written:
+            yield f"{site.get('version')} takes no more than {limit} {name}"
+    for each in _list(seen.told.get("conditions")):
+        if isinstance(each, Mapping) and each.get("type") == "MayMissEnds" and each.get("status") == "True":
+            yield f"{each.get('message')} [{each.get('reason')}]"
 
 
 def _collecting(told: Mapping[str, Json]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from reconciler.core.errors import Garbled
@@ -51,7 +51,8 @@ def inquire(commands: Mapping[str, Command]) -> Exchange[Mapping[str, Ran]]:
     """
     timeout_s = TRAVEL_S + sum(command.timeout_s for command in commands.values())
     body: dict[str, Json] = {"commands": {key: command_to_json(each) for key, each in commands.items()}}
-    return Exchange(request=Request(op="inquire", body=body, timeout_s=timeout_s), parse=_all_ran)
+    request = Request(op="inquire", body=body, timeout_s=timeout_s)
+    return Exchange(request=request, parse=lambda reply: _all_ran(reply, commands.keys()))
 
 
 def command_to_json(command: Command) -> Mapping[str, Json]:
@@ -81,8 +82,8 @@ def rans_from_json(values: Json) -> Sequence[Ran]:
     return tuple(ran_from_json(value) for value in values)
 
 
-def _all_ran(reply: Reply) -> Mapping[str, Ran]:
+def _all_ran(reply: Reply, keys: Set[str]) -> Mapping[str, Ran]:
     told = reply.body.get("ran")
-    if not isinstance(told, Mapping):
+    if not isinstance(told, Mapping) or told.keys() != keys:
         raise Garbled("Garbled", f"not what commands said: {told!r:.256}")
     return {key: ran_from_json(value) for key, value in told.items()}

@@ -66,7 +66,7 @@ class Silent:
     async def ask(self, request: Request) -> Reply:
         assert self._config, f"asked for {request.op}"
         told: Json = {"rc": 0, "out": self._config, "err": "", "timed_out": False, "cut": False}
-        return Reply(body={"ran": {"config": told}})
+        return Reply(body={"ran": dict.fromkeys(request.body["commands"], told)})
 
     async def pushes(self) -> AsyncIterator[Sequence[Found]]:
         for page in ():

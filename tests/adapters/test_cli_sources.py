@@ -55,7 +55,7 @@ def lab(tmp_path):
 def tell(lab):
     """The daemon has written this about the one source."""
 
-    def write(*, connected: bool = True, problem: Problem | None = None, **changes) -> None:
+    def write(*, connected: bool = True, problem: Problem | None = None, missed: str = "", **changes) -> None:
         full = Problem(reason="ResultsDiskFull", message="no space")
         facts = SourceFacts(
             name=HERE,
@@ -65,6 +65,7 @@ def tell(lab):
             active=1,
             problem=problem,
             uncollected=7,
+            missed=missed,
             uncollectable=full,
             details=details(**changes),
         )
@@ -164,3 +165,13 @@ def test_without_a_name_nothing_is_switched(ask) -> None:
     code, _, err = ask("sources", "disable")
 
     assert (64, True) == (code, "[SourceNeeded]" in err)
+
+
+def test_what_a_scheduler_does_not_take_is_told_beside_what_the_operator_allows(tell, ask) -> None:
+    tell(site={"version": "Slurm 22.05.8", "maxSubmitJobs": 1, "arraySizeMax": 100}, missed="ends are forgotten")
+
+    out = ask("sources")[1]
+
+    assert "here: Slurm 22.05.8 takes no more than 1 of our jobs at once" in out
+    assert "here: Slurm 22.05.8 takes no more than 100 tasks in one array" in out
+    assert "here: ends are forgotten [PollTooSlow]" in out

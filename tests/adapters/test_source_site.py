@@ -47,7 +47,7 @@ class Far:
         await self.late.wait()
         if isinstance(answer, Exception):
             raise answer
-        return Reply(body={"ran": {name: said(out) for name, out in answer.items()}})
+        return Reply(body={"ran": {name: said(answer.get(name, "")) for name in request.body["commands"]}})
 
     async def aclose(self) -> None:
         pass

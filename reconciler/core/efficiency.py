@@ -220,13 +220,23 @@ def _walltime_hint(tally: Tally) -> str:
         return f"`walltime`: the longest task took {most:.0%} of it: give it more"
     if most >= LITTLE_TIME or asked is None or asked < WORTH_WALLTIME_S:
         return ""
-    return f"`walltime`: the longest task took {most:.0%} of it; with a shorter one schedulers start tasks sooner"
+    longest = span(most * asked)
+    return (
+        f"`walltime`: {span(asked)} asked for, the longest task took {longest}; a shorter one starts sooner in a queue"
+    )
 
 
 def _rounded(mib: float) -> float:
     """Up, to a number that somebody would write."""
     step = next((step for step in reversed(_STEPS_MIB) if mib >= 2 * step), 1)
     return math.ceil(mib / step) * step
+
+
+def span(seconds: float) -> str:
+    """`40 s`, `20 min`, `36 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def mebibytes(mib: float) -> str:

@@ -57,7 +57,7 @@ cpu:      median 50%, largest 50%
 memory:   median 6%, largest 6%
 walltime: median 0%, largest 0%
 hint: `memory`: 16 GiB asked for, the largest process used 1 GiB; 1.5 GiB would do
-hint: `walltime`: the longest task took 0% of it; with a shorter one schedulers start tasks sooner
+hint: `walltime`: 60 min asked for, the longest task took 8 s; a shorter one starts sooner in a queue
 """
     assert [line.split() for line in expected.splitlines()] == [
         line.split() for line in ask("efficiency", "lr").splitlines()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.efficiency import Efficiency, Spread, Tally, Usage, efficiency, mebibytes, usage
+from reconciler.core.efficiency import Efficiency, Spread, Tally, Usage, efficiency, mebibytes, span, usage
 from reconciler.core.model import (
     Attempt,
     AttemptKey,
@@ -110,7 +110,7 @@ def test_a_hint_names_what_was_asked_for_what_was_used_and_what_would_do() -> No
     assert hints(ENDED) == (
         "`cpus`: 4 asked for, 1.0 used on average; 1 would do",
         "`memory`: 16 GiB asked for, the largest process used 1.2 GiB; 1.5 GiB would do",
-        "`walltime`: the longest task took 10% of it; with a shorter one schedulers start tasks sooner",
+        "`walltime`: 17 min asked for, the longest task took 100 s; a shorter one starts sooner in a queue",
     )
 
 
@@ -142,6 +142,11 @@ def test_a_task_that_sleeps_is_told_so_and_one_that_takes_more_than_its_own_as_w
 
 def test_small_requests_and_short_tasks_are_not_worth_a_hint() -> None:
     assert () == hints(replace(asking(memory_mib=256, walltime_s=300), ended_at=1010.0, cpu_s=1.0, max_rss_mib=4.0))
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (1200, "20 min"), (7200, "2 h"), (172800, "48 h")])
+def test_a_time_is_told_in_one_unit(seconds: float, text: str) -> None:
+    assert text == span(seconds)
 
 
 @pytest.mark.parametrize(("mib", "text"), [(640.0, "640 MiB"), (1228.8, "1.2 GiB"), (16384, "16 GiB")])

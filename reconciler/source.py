@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from reconciler.barred import Barred
 from reconciler.clock import Clock
-from reconciler.core.errors import Fenced, LinkError, NotSent, ReconcilerError
+from reconciler.core.errors import Busy, Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.jobs import Site
 from reconciler.core.model import Eid, InstanceId, Instant, Json
 from reconciler.core.pace import pause_s
@@ -146,6 +146,8 @@ class Source:
             except ReconcilerError as error:
                 if isinstance(error, LinkError | Fenced):
                     raise
+                if isinstance(error, Busy):
+                    self._learn_at = self._clock.elapsed() + SURVEYED_EVERY_S
                 return True
             if told is not None:
                 self._learn_at = self._clock.elapsed() + LEARNT_AGAIN_S

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 from virtual_clock import VirtualClock
 
-from reconciler.core.errors import Busy, NoReply
+from reconciler.core.errors import Busy, NoReply, Refused
 from reconciler.core.model import HostIdentity, InstanceId, Json, SourceName
 from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Hello, Reply, Request
 from reconciler.dialects.slurm import SlurmDialect
-from reconciler.source import LEARNT_AGAIN_S, UNLEARNT_AGAIN_S, Source
+from reconciler.source import LEARNT_AGAIN_S, SURVEYED_EVERY_S, UNLEARNT_AGAIN_S, Source
 
 HOME = HostIdentity(host="h", machine="m", boot="b")
 PROBE = {"cpus": 4, "load1": 0.5, "memory_mib": 2, "memory_free_mib": 1, "disk_free_mib": 7, "clock": 0.0}
@@ -79,9 +79,16 @@ async def test_no_more_jobs_are_there_at_once_than_the_account_may_have() -> Non
     assert (40, 40) == (found.slots, found.dialect.limits.batch_max)
 
 
-@pytest.mark.parametrize("answer", [Busy("Busy", "too much is asked"), {"config": "no such thing"}])
+@pytest.mark.parametrize(
+    ("answer", "again_s"),
+    [
+        (Busy("Busy", "too much is asked"), SURVEYED_EVERY_S),
+        (Refused("BadRequest", "no such operation"), UNLEARNT_AGAIN_S),
+        ({"config": "no such thing"}, UNLEARNT_AGAIN_S),
+    ],
+)
 async def test_what_is_not_told_leaves_the_operators_limits_and_is_asked_again_later(
-    answer: dict[str, str] | Exception,
+    answer: dict[str, str] | Exception, again_s: float
 ) -> None:
     clock = VirtualClock()
     found, far = await source(clock, answer, {"config": CONFIG})
@@ -90,7 +97,7 @@ async def test_what_is_not_told_leaves_the_operators_limits_and_is_asked_again_l
     await found.turn()
     assert (1, 150, None) == (far.asked, found.dialect.limits.batch_max, found.site)
 
-    await clock.advance(UNLEARNT_AGAIN_S)
+    await clock.advance(again_s)
     await found.look()
     assert (2, 101) == (far.asked, found.dialect.limits.batch_max)
 

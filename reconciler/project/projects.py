@@ -168,7 +168,7 @@ class Projects:
                 self._since.setdefault(code, self._clock.elapsed())
                 if self._supply is None:  # else its turn comes when that is done
                     task = asyncio.ensure_future(supply())
-                    task.add_done_callback(lambda _: self.stirred())
+                    task.add_done_callback(self._supplied)
                     self._supply = _Supply(code, self._session, task)
             case Hold():
                 self._hold(code, found)
@@ -179,6 +179,12 @@ class Projects:
             message = f"the configuration has no project {code.project!r} any more"
             return Hold(reason="ProjectNotReady", message=message)
         return await way.bring(self._source, code.pin)
+
+    def _supplied(self, task: asyncio.Future[int]) -> None:
+        """How it has ended is told by who receives it. When its session has ended nobody does, and nobody need."""
+        if not task.cancelled():
+            task.exception()
+        self.stirred()
 
     def _receive(self) -> None:
         """What was on its way has come, or has not."""

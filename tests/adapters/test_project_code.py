@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -11,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from code_lab import MNIST, CodeLab
+from code_lab import MNIST, PATIENCE_S, CodeLab
 
 from reconciler.core.dispatch import Hold
 from reconciler.core.identity import short_hash
@@ -81,6 +83,23 @@ async def test_what_has_arrived_before_a_cut_is_not_sent_again(lab: CodeLab) -> 
 
     assert isinstance(found, Brought), found
     assert size - 300_000 == lab.projects.tallies()[MNIST].sent_bytes
+
+
+async def test_what_was_on_its_way_when_all_ended_is_nobodys_trouble(lab: CodeLab) -> None:
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context["message"]))
+    await lab.projects.bring({Code(MNIST, lab.commit(data=os.urandom(3_000_000)))})
+    incoming = lab.root / "projects" / MNIST / "incoming"
+    async with asyncio.timeout(PATIENCE_S):
+        while not (incoming.exists() and any(incoming.iterdir())):  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.001)
+
+    await lab.source.aclose()
+    await asyncio.sleep(0.1)
+    del lab.projects
+    gc.collect()
+
+    assert [] == said
 
 
 async def test_a_bundle_that_was_garbled_on_the_way_is_sent_again(lab: CodeLab) -> None:

@@ -160,9 +160,8 @@ def test_check_of_a_machine_where_all_is_well(lab, ask):
         code, out, _ = ask("check", "-o", "json")
     told = json.loads(out)
     assert (0, True) == (code, told["ok"])
-    assert [list(each) for each in told["checks"]] == [["name", "status", "message", "hint", "machine"]] * len(
-        told["checks"]
-    )
+    keys = ["name", "status", "message", "hint", "machine", "site", "file", "line", "column", "reason"]
+    assert [list(each) for each in told["checks"]] == [keys] * len(told["checks"])
     assert {each["name"] for each in told["checks"]} == {
         "python", "git", "configuration", "state", "daemon", "repository", "source here",
     }  # fmt: skip

@@ -6,7 +6,8 @@ down before, and whatever has no answer stays unknown until evidence tells: see 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -17,14 +18,19 @@ from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.jobs import Demand, options_of
 from reconciler.core.lifecycle import NOT_LISTED
 from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, SweepName, Task
+from reconciler.core.throttle import shares
+from reconciler.core.waiting import Array
 from reconciler.core.wire import AttemptSpec, CancelOutcome, CodeSpec, RevokeOutcome, StartOutcome
 from reconciler.crashpoints import crashpoint
+from reconciler.dialects.base import Restricting
 from reconciler.marks import marked
 from reconciler.project import Brought, Projects
 from reconciler.source import Source
 from reconciler.store import Store
 
 MOST_CHARACTERS = 4 << 20  # of the texts in one submission: as JSON, which is ASCII, a character takes up to 12 bytes
+log = logging.getLogger("reconciler.source")
+
 CANCEL_AGAIN_S = 10.0  # a cancellation without a proven end is asked for again after so long
 
 
@@ -232,9 +238,53 @@ async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: 
     return (await revoke(source, store, catalog, clock, some, "Outdated")).look_at
 
 
+async def _share(source: Source, store: Store, catalog: Catalog, clock: Clock) -> tuple[Eid, ...]:
+    """Of sweeps that may run fewer than they have in the queue, no more start: see `core.throttle`.
+
+    Once is enough until a listing contradicts it. What may not start at all is taken back, and waits here. Returns
+    those that have started after all.
+    """
+    dialect, arrays = source.dialect, source.queue.arrays if source.queue is not None else ()
+    if not arrays or not isinstance(dialect, Restricting):
+        return ()
+    limits: dict[Eid, int] = {}
+    back: list[Eid] = []
+    for array, share in _shares(source, store, catalog, arrays):
+        if share == 0:
+            back += array.waiting
+        elif array.waiting and source.limited.get(array.number, array.limit or 0) != (share or 0):
+            limits[array.eid] = source.limited[array.number] = share or 0
+    if limits:
+        told = await source.ask(dialect.restrict(limits))
+        if missed := limits.keys() - set(told):
+            log.warning("arrays keep their limit", extra={"source": source.config.name, "arrays": len(missed)})
+    waiting = store.attempts_by_eid(back).values()
+    due = [each.eid for each in waiting if each.phase is Phase.QUEUED][: dialect.limits.batch_max]
+    some = dict.fromkeys(due, "it had not started, and no more of its sweep may run")
+    return (await revoke(source, store, catalog, clock, some, "ParallelismReached")).look_at if some else ()
+
+
+def _shares(
+    source: Source, store: Store, catalog: Catalog, arrays: Sequence[Array]
+) -> Iterator[tuple[Array, int | None]]:
+    """Each array, and how many of it may run at once; None: any number."""
+    active, attempts = store.active_counts(), store.attempts_by_eid(array.eid for array in arrays)
+    by_sweep: dict[SweepName, list[Array]] = {}
+    for array in arrays:
+        if array.eid in attempts:
+            by_sweep.setdefault(attempts[array.eid].key.sweep, []).append(array)
+    for name, theirs in by_sweep.items():
+        sweep = catalog.get(name)
+        most = None if sweep is None else sweep.spec.parallelism
+        if most is not None:
+            elsewhere = sum(n for (each, place), n in active.items() if each == name and place != source.config.name)
+            most = max(0, most - elsewhere)
+        yield from zip(theirs, shares([array.load for array in theirs], most), strict=True)
+
+
 async def cancel(source: Source, store: Store, catalog: Catalog, clock: Clock, asked: dict[Eid, float]) -> Applied:
     """End one batch of what is to be cancelled on this source; `asked` keeps when (elapsed) each was last asked for."""
-    started = await _give_up_stuck(source, store, catalog, clock)
+    started = await _give_up_stuck(source, store, catalog, clock) + await _share(source, store, catalog, clock)
     elapsed = clock.elapsed()
     wanted = [attempt.eid for attempt in store.cancelling(source.config.name, float("inf"))]
     for eid in asked.keys() - set(wanted):

@@ -90,6 +90,7 @@ class Source:
         self._surveyed = dialect if isinstance(dialect, Surveyed) else None  # with no limits but the operator's
         self._learning = asyncio.Lock()
         self._learn_at = float("-inf")
+        self.limited: dict[int, int] = {}  # what arrays were told, and no listing has shown so far
         self._quiet = self._listings = 0
         self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
@@ -110,6 +111,8 @@ class Source:
         self._quiet = self._quiet + 1 if queue == self.queue else 0
         self._listings += 1
         self.queue = queue
+        silent = {array.number for array in queue.arrays if array.limit is None}
+        self.limited = {number: limit for number, limit in self.limited.items() if number in silent}
 
     def pause_s(self, every_s: float) -> float:
         """Seconds until its scheduler is to be asked for its queue again."""

@@ -23,6 +23,7 @@
     command    a program that is run to its end, within its time
     execute    what a scheduler's job runs on its node: the shim of one attempt
     memory     whether the system has killed processes of such a job for want of memory
+    restrict   how many of them may run at once, told anew
     job        what starts that, from compiled code if it can
     program    all of this, laid down for such jobs
     untyped    what they have instead of types

@@ -14,7 +14,7 @@ import re
 import time
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Pattern, Set, Tuple
 
-from . import batch, shapes
+from . import batch, restrict, shapes
 from .batch import Batch
 from .command import Command, command_of, pattern_of, run
 from .crash import crashpoint
@@ -23,8 +23,8 @@ from .place import Place, Root, make_folder, unlink, win, write_all
 from .program import publish
 from .shapes import Claim, Json, Object, Refusal, Spec, dumps
 
-OPERATIONS = frozenset(("submit", "listing", "withdraw"))
-MUTATIONS = frozenset(("submit", "withdraw"))
+OPERATIONS = frozenset(("submit", "listing", "withdraw", "restrict"))
+MUTATIONS = frozenset(("submit", "withdraw", "restrict"))
 UNKNOWN = "Interrupted"  # what a submission is that died: the daemon must look before it repeats anything
 
 MAX_COMMANDS = 16
@@ -50,6 +50,8 @@ def work(root: Root, program: bytes, body: Object) -> Callable[[], Object]:
     op = body.get("op")
     if op == "submit":
         return Submission(root, program, body).do
+    if op == "restrict":
+        return restrict.work(root, body)
     eids, listing = shapes.eids_of(body), command_of(body.get("listing"))
     if op == "listing":
         histories = [command_of(value) for value in shapes.list_of(body.get("histories"), "histories")]

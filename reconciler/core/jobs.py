@@ -108,6 +108,8 @@ class Job:
     why: str = ""
     wait: Wait | None = None  # while it waits
     restarts: int = 0
+    array: int | None = None  # whose element it is
+    limit: int | None = None  # how many elements of that may run at once, if it was told; 0: any number
 
 
 class Verdict(StrEnum):

@@ -176,7 +176,8 @@ REASONS: Mapping[str, Reason] = {
     ),
     "Outdated": Reason("The spec of the sweep changed, and the task runs again with the new one.", ""),
     "ParallelismReached": Reason(
-        "As many attempts of the sweep are active as `parallelism` allows.",
+        "As many attempts of the sweep are active as `parallelism` allows. An attempt with this reason had not started "
+        "when that was lowered, and was taken back.",
         "Wait, or raise `parallelism` in the manifest.",
     ),
     "Paused": Reason(

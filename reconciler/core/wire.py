@@ -35,6 +35,8 @@ Operations:
                                                    of those that are gone, and of those that are so without a claim
     withdraw  {eids, listing, ends, running}     → {"outcomes"}; wins the claims, and takes those from the queue that it
                                                    lists; `running`: what has started is told to end, too
+    restrict  {limits, listing, row, command}    → {"told"}; how many of the batches of these attempts may run at once:
+                                                   `limits` {eid: n}; those that were told
     inquire   {commands}                         → {"ran": {key: Ran}}; programs that only look, one after the other
     census    {after}                            → Census; all that is left of attempts, a page at a time
 

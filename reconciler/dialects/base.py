@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -80,6 +80,16 @@ class Dialect(Protocol):
     def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]: ...
 
     def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]: ...
+
+
+@runtime_checkable
+class Restricting(Protocol):
+    """A dialect whose scheduler can be told how many jobs of a batch may run at once.
+
+    restrict: limits by any one attempt of each batch, 0 = any number; the attempts whose batches were told.
+    """
+
+    def restrict(self, limits: Mapping[Eid, int]) -> Exchange[Collection[Eid]]: ...
 
 
 @runtime_checkable

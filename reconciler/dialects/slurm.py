@@ -6,7 +6,7 @@ list of ids in the queue, where one unknown id spoils the answer, nor as JSON, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.errors import Garbled, Refused
@@ -42,6 +42,7 @@ SUBMIT_S = 240.0  # sbatch itself tries for 120 s when the controller says later
 _MORE_S = 60.0
 
 _TAG = r"[^|]*\.(?P<batch>b[a-z2-7]{14})$"
+_ARRAY = r"^[^|]*\|(?P<job>[0-9]+)\|[0-9][^|]*\|[^|]*\|[^|]*\|" + _TAG
 _ELEMENT = r"^(?P<job>[0-9]+_(?P<index>[0-9]+))\|[0-9]+\|[0-9]+\|"
 _ROW = _ELEMENT + r"[^|]*\|[^|]*\|" + _TAG
 _LISTED_ROW = r"^[^|]*\|[0-9]+\|(?P<index>[0-9:,-]+)[^|]*\|[^|]*\|[^|]*\|" + _TAG  # or of all that have not begun
@@ -138,6 +139,18 @@ class SlurmDialect:
         request = Request(op="listing", body=body, timeout_s=5 * ASK_S + _MORE_S)
         return Exchange(request=request, parse=lambda reply: findings(reply, self.accounts if asked else None))
 
+    def restrict(self, limits: Mapping[Eid, int]) -> Exchange[Collection[Eid]]:
+        """At most so many elements of the arrays of these attempts run at once; 0: any number."""
+        body: dict[str, Json] = {
+            "limits": {str(eid): limit for eid, limit in limits.items()},
+            "listing": _command(["squeue", "--me", "--name={names}", f"--format={rows.LISTED}"]),
+            "row": _ARRAY,
+            "command": _command(["scontrol", "update", "JobId={job}", "ArrayTaskThrottle={limit}"]),
+        }
+        timeout_s = (1 + len(limits)) * ASK_S + _MORE_S
+        request = Request(op="restrict", body=body, timeout_s=timeout_s)
+        return Exchange(request=request, parse=lambda reply: _told(reply.body.get("told")))
+
     def revoke(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, RevokeOutcome]]:
         """Give these attempts up, unless they have started: then nothing happens."""
         request = _withdrawal(eids, running=False)
@@ -151,6 +164,12 @@ class SlurmDialect:
         return Exchange(
             request=request, parse=lambda reply: outcomes_from_json(CancelOutcome, reply.body.get("outcomes"))
         )
+
+
+def _told(value: Json) -> frozenset[Eid]:
+    if not isinstance(value, list | tuple) or not all(isinstance(eid, str) for eid in value):
+        raise Garbled("Garbled", f"not attempts: {value!r:.256}")
+    return frozenset(Eid(str(eid)) for eid in value)
 
 
 def _demand(spec: AttemptSpec) -> Demand:

@@ -40,9 +40,18 @@ class Row:
     raw: str
     why: str
     wait: Wait | None
+    limit: int | None = None  # of the array, as far as this row tells
 
     def job(self, index: int) -> Job:
-        return Job(id=f"{self.array}_{index}", state=self.state, raw=self.raw, why=self.why, wait=self.wait)
+        return Job(
+            id=f"{self.array}_{index}",
+            state=self.state,
+            raw=self.raw,
+            why=self.why,
+            wait=self.wait,
+            array=int(self.array),
+            limit=self.limit,
+        )
 
 
 def listed(text: str) -> list[Row] | None:
@@ -73,7 +82,16 @@ def _row(line: str) -> Row | None:
         raw=raw,
         why="" if why == "None" else why,
         wait=wait_of(why) if state is JobState.WAITING else None,
+        limit=_limit(indices),
     )
+
+
+def _limit(indices: str) -> int | None:
+    """Of "0-3%2"; a row for several says nothing else when it has none, one for a single element says nothing."""
+    written, _, limit = indices.partition("%")
+    if limit.isdigit():
+        return int(limit)
+    return None if written.isdigit() else 0
 
 
 def ranges(text: str) -> tuple[range, ...]:

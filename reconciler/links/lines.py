@@ -20,7 +20,9 @@ from reconciler.links.base import Ruler
 
 READ_BYTES = 1 << 18
 MAX_LINE_BYTES = 1 << 26
-MUTATIONS = frozenset({"start", "submit", "revoke", "cancel", "withdraw", "ack", "forget"}) | CODE_OPERATIONS
+MUTATIONS = (
+    frozenset({"start", "submit", "revoke", "cancel", "withdraw", "restrict", "ack", "forget"}) | CODE_OPERATIONS
+)
 
 
 class Stream(Protocol):

@@ -156,7 +156,15 @@ def _look(listing: Json, histories: list[Json] | None = None, claim: Json = None
 def test_a_row_is_an_attempts_by_its_name_and_its_index() -> None:
     found = _look(_listing(f"9_[1-2]|9|1-2|PENDING|Priority|{NAME}\n9_0|9|0|RUNNING|None|stranger\n"))
     waiting = [
-        Job(id=f"9_{index}", state=JobState.WAITING, raw="PENDING", why="Priority", wait=WAITS["Priority"])
+        Job(
+            id=f"9_{index}",
+            state=JobState.WAITING,
+            raw="PENDING",
+            why="Priority",
+            wait=WAITS["Priority"],
+            array=9,
+            limit=0,
+        )
         for index in (1, 2)
     ]
     assert [None, *waiting] == [found[eid].job for eid in EIDS]

@@ -18,7 +18,7 @@ def _places(name: str, count: int = 10) -> dict[int, Job]:
 
 
 def test_a_pending_array_is_one_row_and_each_of_its_elements_is_listed() -> None:
-    running = [(index, Job(id=f"40_{index}", state=JobState.RUNNING, raw="RUNNING")) for index in range(4)]
+    running = [(index, Job(id=f"40_{index}", state=JobState.RUNNING, raw="RUNNING", array=40)) for index in range(4)]
     waiting = [
         (
             index,
@@ -28,6 +28,8 @@ def test_a_pending_array_is_one_row_and_each_of_its_elements_is_listed() -> None
                 raw="PENDING",
                 why="JobArrayTaskLimit",
                 wait=WAITS["JobArrayTaskLimit"],
+                array=40,
+                limit=4,
             ),
         )
         for index in (4, 5, 7, 8, 9)

@@ -6,7 +6,7 @@ lab = SchedulerLab(tmp_path); await lab.start(3); lab.far.jobs.clear(); await la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,10 @@ class ScheduledDialect:
     def cancel(self, eids: Sequence[Eid]) -> Exchange[Mapping[Eid, CancelOutcome]]:
         return _exchange("cancel", list(eids))
 
+    def restrict(self, limits: Mapping[Eid, int]) -> Exchange[Collection[Eid]]:
+        request = Request(op="restrict", body={"eids": list(limits), "limits": list(limits.values())})
+        return Exchange(request=request, parse=lambda reply: reply.body["answer"])
+
 
 def _exchange(op: str, eids: list[Eid]) -> Exchange[Any]:
     return Exchange(request=Request(op=op, body={"eids": eids}), parse=lambda reply: reply.body["answer"])
@@ -80,6 +84,10 @@ class Far:
         self.exits: dict[Eid, ExitRecord] = {}
         self.accounts: dict[Eid, Account] = {}
         self.waits: dict[Eid, Wait] = {}
+        self.arrays: dict[Eid, int] = {}  # by attempt
+        self.limits: dict[int, int] = {}  # by array
+        self.restricted: list[list[int]] = []  # what was told of arrays, question by question
+        self.heeds_limits = True
         self.said = ""  # by jobs that ended before they had claimed anything
         self.listing = Listing.CLEAN
         self.shown: Callable[[set[Eid]], set[Eid]] = lambda jobs: jobs
@@ -112,6 +120,13 @@ class Far:
             case "revoke" | "cancel":
                 kind = RevokeOutcome if request.op == "revoke" else CancelOutcome
                 return Reply(body={"answer": {eid: self._revoked(eid, kind) for eid in eids}})
+            case "restrict":
+                limits = request.body["limits"]
+                assert isinstance(limits, list)
+                self.restricted.append([int(str(limit)) for limit in limits])
+                if self.heeds_limits:
+                    self.limits.update((self.arrays[eid], int(str(n))) for eid, n in zip(eids, limits, strict=True))
+                return Reply(body={"answer": eids if self.heeds_limits else []})
             case "worktree":
                 return Reply(body={"path": "/w"})
             case "tidy":
@@ -129,12 +144,19 @@ class Far:
         if isinstance(answer, Exception):
             raise answer
         self.jobs.update(answer)
+        self.arrays.update(dict.fromkeys(answer, len(self.arrays)))
         return dict.fromkeys(answer, StartOutcome.ACCEPTED)
 
     def _found(self, eid: Eid) -> Found:
         clean = self.listing is Listing.CLEAN
         job = (
-            Job(id="7", state=JobState.WAITING, wait=self.waits.get(eid))
+            Job(
+                id="7",
+                state=JobState.RUNNING if eid in self.claims else JobState.WAITING,
+                wait=self.waits.get(eid),
+                array=self.arrays.get(eid),
+                limit=self.limits.get(self.arrays.get(eid, -1), 0),
+            )
             if clean and eid in self.shown(self.jobs)
             else None
         )

@@ -53,5 +53,5 @@ def test_the_agent_knows_each_word(enumeration, spoken):
 
 
 def test_the_agent_answers_each_operation(spoken):
-    assert len(OPERATIONS) == 22
+    assert len(OPERATIONS) == 23
     assert unspoken(OPERATIONS, spoken) == []

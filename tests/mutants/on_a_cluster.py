@@ -137,6 +137,20 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="any-array-is-limited",
+        guard="only what is listed under the name of one of our batches is told how many may run",
+        edits=(
+            Edit(
+                "reconciler/agent/restrict.py",
+                "        if beid in batches:\n            eid = batches[beid][1]\n",
+                "        if True:\n            eid = next(iter(batches.values()))[1]\n",
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_agent_restrict.py::test_only_the_batch_that_is_meant_is_told_whatever_else_is_listed"
+        ),
+    ),
+    Mutant(
         name="jobs-that-never-start-are-submitted-for-ever",
         guard="a sweep of which several submissions in a row did not start is held",
         edits=(

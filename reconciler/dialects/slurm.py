@@ -14,7 +14,6 @@ from reconciler.core.identity import batch_eid
 from reconciler.core.jobs import Demand, Site
 from reconciler.core.model import Eid, InstanceId, Json, Resources
 from reconciler.core.wire import (
-    PAGE,
     AttemptSpec,
     CancelOutcome,
     Exchange,
@@ -36,6 +35,7 @@ from reconciler.dialects.slurm_faults import fault
 from reconciler.dialects.slurm_findings import findings
 
 ARRAY_SIZE = 1000  # Slurm's own default allows indices up to 1000
+INSPECT_MAX = 10_000  # as many as one answer bears: each look is a question to the scheduler
 POLL_S = 30.0
 SETTLE_S = 180.0  # covers late arrivals of submissions, slow accounting and the caches of network file systems
 SUBMIT_S = 240.0  # sbatch itself tries for 120 s when the controller says later
@@ -80,7 +80,7 @@ class SlurmDialect:
             python=python,
             limits=Limits(
                 batch_max=array_size,
-                inspect_max=PAGE,
+                inspect_max=INSPECT_MAX,
                 settle_s=settle_s,
                 poll_s=poll_s,
                 adaptive=True,

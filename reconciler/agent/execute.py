@@ -58,6 +58,7 @@ class _Job(shim.Shim):
     """The shim of a start of a job."""
 
     durable = True
+    mortal = True  # nobody else can see it: where processes are not tracked as a group, it would outlive its job
 
     def __init__(self, root: Root, spec: Spec, job: str, restarts: int) -> None:
         start = system.start_ticks(os.getpid()) or 0

@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-from . import crash
+from . import crash, system
 from .shapes import Spec
 
 OUTPUT_TOKEN = "\0output\0"  # noqa: S105 - stands for a path; NUL cannot occur in an argument
@@ -84,13 +84,13 @@ def command(spec: Spec, folders: Folders) -> List[bytes]:
     return [shell, b"-c", _bytes(script), os.path.basename(shell), *words]
 
 
-def spawn(words: List[bytes], env: Dict[bytes, bytes]) -> int:
-    """Start the program in a process group of its own; returns its pid. Raises LaunchError."""
+def spawn(words: List[bytes], env: Dict[bytes, bytes], mortal: bool = False) -> int:
+    """Start the program in a process group of its own; returns its pid. mortal: it dies with us. Raises LaunchError."""
     program = _find(words[0], env.get(b"PATH", os.fsencode(os.defpath)))
     try:
-        if _POSIX_SPAWN is not None:
+        if _POSIX_SPAWN is not None and not mortal:
             return _POSIX_SPAWN(program, words, env, setpgroup=0, setsigmask=[], setsigdef=_RESET)
-        return _fork_exec(program, words, env)
+        return _fork_exec(program, words, env, mortal)
     except (OSError, ValueError) as error:
         words_of_it = error.strerror if isinstance(error, OSError) else str(error)
         raise LaunchError("cannot execute %s: %s" % (_shown(program), words_of_it)) from None
@@ -112,13 +112,18 @@ def _find(name: bytes, path: bytes) -> bytes:
     raise LaunchError("command not found: %s" % _shown(name))
 
 
-def _fork_exec(program: bytes, words: List[bytes], env: Dict[bytes, bytes]) -> int:
-    """For Python before 3.8. The child tells why it cannot execute through a pipe that a success closes."""
+def _fork_exec(program: bytes, words: List[bytes], env: Dict[bytes, bytes], mortal: bool) -> int:
+    """Where posix_spawn cannot, or is not there. The child tells what is wrong through a pipe that exec closes."""
     read_end, write_end = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             os.setpgid(0, 0)
+            if mortal:
+                system.die_with_parent()
+                if os.getppid() != parent:
+                    os._exit(127)
             for number in _RESET:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())

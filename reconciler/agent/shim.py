@@ -85,6 +85,7 @@ class Shim:
     """One attempt, from its folder to its record."""
 
     durable = False  # whether its claim outlives a power loss: here a changed boot tells more than that
+    mortal = False  # whether its task dies with it: here the lock tells whether the task lives on
 
     def __init__(
         self, root: Root, order: Order, managed: bool, start: int, base: Dict[bytes, bytes], proofs: Proofs
@@ -239,7 +240,7 @@ class Shim:
         env = launch.environment(self.base, self.spec, self.folders, cwd)
         if self.managed:
             env[b"CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in self.gpus).encode("ascii")
-        return launch.spawn(launch.command(self.spec, self.folders), env)
+        return launch.spawn(launch.command(self.spec, self.folders), env, self.mortal)
 
     def _publish(self, record: Object) -> None:
         """Put the record in place, then the hint that it is there; the lock is still held."""

@@ -2,11 +2,13 @@
 
 import ctypes
 import os
+import signal
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .shapes import Object
 
+PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -89,6 +91,12 @@ def become_subreaper() -> None:
     """Orphans among our descendants become our children; best effort."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """When the process that forked us ends, we are killed; also after an exec; best effort."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def name_process(name: str) -> None:

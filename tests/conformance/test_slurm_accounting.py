@@ -198,6 +198,18 @@ async def test_a_job_whose_shim_is_killed_is_lost_and_its_usage_is_known_all_the
     assert 200 <= ended.max_rss_mib < 400
 
 
+async def test_a_task_does_not_outlive_its_shim_for_its_job_would_count_as_ended(lab: SlurmLab, slurm: Site) -> None:
+    visit = await slurm.open()
+    spec = await started(slurm, visit, "while true; do echo alive >> $log; sleep 0.1; done")
+    os.kill(shim(slurm, spec), signal.SIGKILL)
+    await accounted(visit, spec)
+
+    written = len(slurm.logged())
+    await asyncio.sleep(1.0)
+
+    assert written == len(slurm.logged())
+
+
 async def test_a_completed_job_without_our_record_is_no_success(lab: SlurmLab, slurm: Site) -> None:
     visit = await slurm.open()
     spec = await started(slurm, visit, "exit 0")

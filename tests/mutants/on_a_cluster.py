@@ -112,6 +112,14 @@ MUTANTS = (
         caught_by=suite("core/test_resolve.py"),
     ),
     Mutant(
+        name="a-jobs-task-outlives-its-shim",
+        guard="a task that nobody else can see dies with its shim",
+        edits=(
+            Edit("reconciler/agent/launch.py", "                system.die_with_parent()\n", "                pass\n"),
+        ),
+        caught_by=suite("adapters/test_agent_mortal.py"),
+    ),
+    Mutant(
         name="somebody-elses-killed-processes",
         guard="a group in which others are tells nothing of the task",
         edits=(

@@ -126,6 +126,20 @@ async def test_a_machine_that_is_cut_off_is_given_up_in_time_and_nothing_else_is
 
 
 @pytest.mark.timeout(120)
+async def test_what_is_cut_off_for_a_moment_only_comes_late(lab, host, network, tmp_path):
+    async with FarLife(tmp_path / "life", [lab.link(host)], slots=3) as life:
+        await life.want(24, command="sleep 0.2")
+        for ended in (3, 9, 15):
+            await life.until(lambda ended=ended: ends(life, "far0") >= ended)
+            network.cut()
+            await asyncio.sleep(0.7)
+            network.mend()
+        await life.finish()
+
+        assert ([], 1) == (life.faults(), life.loops["far0"].source.state.sessions)
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["blackhole", "unreachable"])
 async def test_tasks_go_on_while_no_way_leads_to_their_machine(lab, host, network, tmp_path, kind):
     async with FarLife(tmp_path / "life", [link_to(lab, host)], slots=3) as life:

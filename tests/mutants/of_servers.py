@@ -19,6 +19,7 @@ MUTANTS = (
         guard="a file that nobody has made is in nobody's way",
         edits=(Edit(f"{AGENT}/place.py", "os.scandir(path) if entry.is_dir()]", "os.scandir(path)]"),),
         caught_by=suite(f"{FILES}::test_files_that_nobody_has_made_are_in_nobodys_way"),
+        shows="Refused",
     ),
     Mutant(
         name="garbage-beside-others",

@@ -23,7 +23,7 @@ from reconciler.core.errors import LinkError, ReconcilerError, SourceError
 from reconciler.core.model import InstanceId
 from reconciler.core.wire import CancelOutcome, Request, RevokeOutcome, StartOutcome
 from reconciler.links.base import NEWCOMER
-from reconciler.links.lines import LineSession
+from reconciler.links.lines import Greeting, LineSession
 
 HOME = {"host": "h", "machine": "m", "boot": "b"}
 EXIT = {"nonce": "n", "started_at": 1.0, "ended_at": 2.0, "ended_by": "itself", "exit_code": 0, "signal": None}
@@ -89,10 +89,10 @@ class Wire:
 async def talk(pieces: list[bytes]) -> None:
     """Hello, one question, and all that is pushed: each ends, by an answer or by an error of ours."""
     session = LineSession(Wire(pieces))
-    known = {"instance": InstanceId("aaaa"), "root": "/r", "slots": 1, "gpus": (), "ruler": NEWCOMER}
+    greeting = Greeting(instance=InstanceId("aaaa"), root="/r", slots=1, gpus=(), ruler=NEWCOMER)
     try:
         async with asyncio.timeout(20):
-            await session.begin(b"", **known, timeout_s=10.0)
+            await session.begin(b"", greeting, timeout_s=10.0)
             await session.ask(Request(op="probe", body={}, timeout_s=10.0))
             async for page in session.pushes():
                 assert page

@@ -154,7 +154,7 @@ def ready(name: SourceName, *, up: bool = True) -> SimpleNamespace:
     state = SimpleNamespace(hello=SimpleNamespace(identity=HERE) if up else None)
     return SimpleNamespace(
         name=name,
-        source=SimpleNamespace(config=config, state=state, barred=Barred(name, VirtualClock())),
+        source=SimpleNamespace(config=config, slots=10, state=state, barred=Barred(name, VirtualClock())),
         problem=None,
         ready=up,
         prefetch=lambda: 0,

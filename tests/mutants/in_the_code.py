@@ -43,7 +43,7 @@ MUTANTS = (
             ),
         ),
         caught_by=suite(TESTS + "test_changed_code_is_made_anew_when_who_ran_in_it_did_so_before_the_machine_started"),
-        bug="crash images of a whole world: a task of before the power loss kept damaged code from being made anew, for ever",
+        bug="crash images of a whole world: a task of before the power loss kept damaged code in its place for ever",
     ),
     Mutant(
         name="a-garbled-bundle-is-taken-in",

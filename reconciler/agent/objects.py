@@ -230,11 +230,11 @@ def _alone(place: Place, project: str) -> Iterator[bool]:
     make_folder(folder)
     fd = os.open(folder + "/objects.lock", os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + ALONE_WITHIN_S
+    alone = True
     try:
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                alone = True
                 break
             except OSError as error:
                 if error.errno in _NO_LOCKS:

@@ -1,7 +1,6 @@
 """What this machine has besides its CPUs: graphics processors, and programs that others may need. In a side process."""
 
 import os
-import shutil
 from typing import List
 
 from . import logins
@@ -14,6 +13,8 @@ GPUS_MAX = 64
 
 def survey() -> Object:
     """Names of graphics processors, and of the programs that were found; and whether tasks outlive the login."""
+    import shutil  # not in the agent itself
+
     gpus: List[Json] = []
     gpus.extend(_gpus())
     found: List[Json] = []

@@ -6,7 +6,6 @@ processes of its own (`side`), what is long is done in slices.
 
 import gc
 import os
-import platform
 import selectors
 import signal
 import sys
@@ -379,7 +378,7 @@ def _introduction(place: Place, epoch: int, owner: str) -> Object:
         "machine": place.here.machine,
         "boot": place.here.boot,
         "epoch": epoch,
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "root": place.path,
         "clock": time.time(),
         "owner": owner,

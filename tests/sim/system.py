@@ -95,7 +95,6 @@ MODULES: dict[str, Any] = {
         pthread_sigmask=_nothing,
     ),
     "ctypes": SimpleNamespace(CDLL=lambda name: _Libc),
-    "platform": SimpleNamespace(python_version=lambda: "3.6.0"),
     "stat": real_stat,
     "traceback": waits.Traceback,
     "gc": SimpleNamespace(disable=_nothing, collect=_nothing, freeze=_nothing),

@@ -35,12 +35,20 @@ async def scheduler_findings(source: SourceConfig, session: Session, programs: C
     if wrong:
         return wrong
     if isinstance(dialect, Surveyed):
-        question = dialect.survey()
-        return list(_judged(subject, source, question.parse(await session.ask(question.request))))
+        return list(_judged(subject, source, await surveyed(dialect, session)))
     if not source.scheduled and "sbatch" in programs:
         question = slurm_site.presence()
         return list(_overlooked(subject, source, question.parse(await session.ask(question.request))))
     return list(_unspoken(subject, source, programs))
+
+
+async def surveyed(dialect: Surveyed, session: Session) -> Site | None:
+    """What the cluster there bears; None when no controller answers. Raises as `Session.ask`."""
+    question = slurm_site.presence(slurm_site.ASK_S)
+    if question.parse(await session.ask(question.request)) is None:
+        return None
+    question = dialect.survey()
+    return question.parse(await session.ask(question.request))
 
 
 def scheduler_here() -> Site | None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from reconciler.cli.faraway import VISITOR
 from reconciler.cli.findings import Finding, Level
 from reconciler.cli.output import duration, plural
+from reconciler.cli.schedulers import surveyed
 from reconciler.core.command import distinct_resources
-from reconciler.core.errors import LocatedError, Problem, ReconcilerError, Refused
+from reconciler.core.errors import Busy, LocatedError, Problem, ReconcilerError, Refused
 from reconciler.core.fit import Capacity, allowed, misfit
 from reconciler.core.jobs import Demand, options_of
 from reconciler.core.parameters import count
@@ -133,14 +134,15 @@ class Asker:
 
 
 async def _met(source: SourceConfig, session: Session) -> Asker:
-    """What it bears, and which nodes it has."""
+    """What it bears, and which nodes it has. Raises Busy when nobody answers."""
     trials, dialect = trials_of(source), dialect_of(source)
     assert trials is not None, "others are not asked"
     limits = dialect.limits
     if isinstance(dialect, Surveyed):
-        question = dialect.survey()
-        site = question.parse(await session.ask(question.request))
-        limits = dialect.within(site).limits if site is not None else limits
+        site = await surveyed(dialect, session)
+        if site is None:
+            raise Busy("Busy", "no controller of Slurm answers there", hint="see what `scontrol ping` says there")
+        limits = dialect.within(site).limits
     looked = inquire({"nodes": look()})
     nodes = nodes_of(looked.parse(await session.ask(looked.request))["nodes"])
     return Asker(session=session, trials=trials, nodes=nodes, most=limits.batch_max)

@@ -31,9 +31,9 @@ def survey(options: Mapping[str, str]) -> Exchange[Site | None]:
     return Exchange(request=question.request, parse=lambda reply: read(question.parse(reply), options))
 
 
-def presence() -> Exchange[Site | None]:
-    """Whether a controller answers at all, asked where nobody expects one."""
-    question = inquire({"config": asks(("scontrol", "show", "config"), PRESENT_S)})
+def presence(timeout_s: float = PRESENT_S) -> Exchange[Site | None]:
+    """Whether a controller answers at all: one that is away makes each question last."""
+    question = inquire({"config": asks(("scontrol", "show", "config"), timeout_s)})
     return Exchange(request=question.request, parse=lambda reply: read(question.parse(reply), {}))
 
 

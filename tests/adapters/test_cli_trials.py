@@ -45,7 +45,7 @@ GOOD = {"gib": 1, "memory": "1Gi", "walltime": "5m", "cpus": 1, "partition": "sh
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[SlurmLab]:
     folder = Path(tempfile.mkdtemp(prefix="s-ask-"))
-    lab = SlurmLab(folder, MessageTimeout="2", TCPTimeout="1", PartitionName="short Nodes=ALL MaxTime=10 State=UP")
+    lab = SlurmLab(folder, MessageTimeout="5", TCPTimeout="1", PartitionName="short Nodes=ALL MaxTime=10 State=UP")
     lab.start()
     yield lab
     lab.close()
@@ -156,6 +156,7 @@ def test_a_cluster_that_is_away_was_not_asked_and_that_is_no_yes(desk: Desk, clu
         cluster.start_controller()
 
     assert (2, ["warn"]) == (code, [each["status"] for each in told])
+    assert "its scheduler was not asked about 1 sweep (lr): no controller of Slurm answers" in told[0]["message"]
 
 
 def test_a_machine_that_is_away_was_not_asked(desk: Desk, plan) -> None:

@@ -87,3 +87,31 @@ def test_code_that_was_changed_there_runs_nowhere_and_is_made_anew(world: Any, f
     world.succeeded("s", 5)
 
     assert [f"1 s-{n}" for n in (1, 2, 3, 4, 5)] == project.heard()
+
+
+@pytest.mark.mounts
+@pytest.mark.timeout(180)
+def test_a_source_that_fetches_by_itself_says_why_it_cannot_and_does_when_it_can(
+    world: Any, far: Far, project: Project
+) -> None:
+    commit = project.version(1)
+    world.config.write_text(world.config.read_text().replace("}}\nhttp", ", transfer: Fetch}}\nhttp"))
+    nothing = Path(world.root) / "nothing"
+    nothing.mkdir()
+    far.host.close()
+    far.host.mounts = ((nothing, str(project.folder)),)
+    far.host.start()
+    world.commit(s=manifest("s", extra="  placement: {sources: [gpu-box]}\n"))
+    world.start()
+
+    world.wait(lambda: "conditions" in world.sweep("s"))
+    world.wait(lambda: "not appear to be a git repository" in in_sync(world, "s")[1])
+    status, message = in_sync(world, "s")
+    assert ("False", True) == (status, "the source must find the repository under this address, too" in message)
+    far.host.close()
+    far.host.mounts = ()
+    far.host.start()
+    world.succeeded("s", 3, timeout_s=120.0)
+
+    assert ([commit] * 3, ["1 s-1", "1 s-2", "1 s-3"]) == (far.ran(), project.heard())
+    assert not (far.root / "projects/code/incoming").exists()

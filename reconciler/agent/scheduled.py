@@ -253,7 +253,7 @@ def look_at(
         for eid in silent[:LAST_WORDS_OF]:
             told_of[eid]["said"] = batch.last_words(place, *places[eid])
         if silent and unstarted is not None:
-            ends = run(unstarted.filled(names=_joined(places[eid][0].name for eid in silent)))
+            ends = run(unstarted.filled(names=joined((places[eid][0].name for eid in silent), time.time())))
         if histories:
             asked = _pasts(histories, places, missing)
     found: Object = dict(told_of)
@@ -269,7 +269,8 @@ def _pasts(histories: List[Command], places: Dict[str, Tuple[Batch, int]], missi
     ]
     if not gone:
         return []
-    words = {"names": _joined(name for name, _ in gone), "jobs": _joined(job for _, job in gone if job)}
+    now = time.time()
+    words = {"names": joined((name for name, _ in gone), now), "jobs": joined((job for _, job in gone if job), now)}
     return [run(history.filled(**words)) for history in histories]
 
 
@@ -305,8 +306,11 @@ def _indices(text: str) -> Iterator[int]:
             yield from range(first, min(last or first, MOST_PLACES) + 1, step or 1)
 
 
-def _joined(words: Iterable[str]) -> str:
-    return ",".join(sorted(set(words))[:JOBS_AT_ONCE])
+def joined(words: Iterable[str], at: float) -> str:
+    """As many as one command bears; of more, others come at another time, so that none is left out for ever."""
+    ordered = sorted(set(words))
+    first = int(at) % len(ordered) if len(ordered) > JOBS_AT_ONCE else 0
+    return ",".join((ordered[first:] + ordered[:first])[:JOBS_AT_ONCE])
 
 
 # ---------------------------------------------------------------------------------------------- taking back
@@ -363,7 +367,7 @@ def _end(root: Root, eids: List[str], listing: Command, ends: List[End]) -> Set[
         return set()
     by_place = {(each.beid, index): eid for eid, (each, index) in places.items()}
     names = {each.beid: each.name for each, _ in places.values()}
-    listed = run(listing.filled(names=_joined(names.values())))
+    listed = run(listing.filled(names=joined(names.values(), time.time())))
     crashpoint("withdraw.listed")
     jobs: Dict[Tuple[str, int], List[Tuple[str, str]]] = {}
     for row in _rows(listed, [end.row for end in ends]):

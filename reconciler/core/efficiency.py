@@ -20,6 +20,7 @@ LOW, HIGH = 0.5, 0.9  # below this share something was asked for in vain; above 
 ROOM = 1.25  # what a hint leaves above the most that was used
 WORTH_CPU_S, WORTH_MEMORY_MIB, WORTH_WALLTIME_S = 60.0, 512, 600  # smaller requests are not worth a hint
 LITTLE_TIME = 0.25
+LEAST_MIB = 64  # less is not worth the risk
 OVER = 1.1  # a task of one processor may seem to use a little more
 _STEPS_MIB = (1, 16, 64, 512, 1024)
 
@@ -208,7 +209,7 @@ def _memory_hint(tally: Tally) -> str:
         return f"`memory`: no process used more than {most:.0%} of {request}"
     if asked < WORTH_MEMORY_MIB:
         return ""
-    enough = mebibytes(_rounded(tally.used.largest_mib * ROOM))
+    enough = mebibytes(_rounded(max(LEAST_MIB, tally.used.largest_mib * ROOM)))
     return f"`memory`: {request}, the largest process used {mebibytes(tally.used.largest_mib)}; {enough} would do"
 
 

@@ -162,3 +162,7 @@ def test_usage_adds_up_in_time_and_keeps_the_most_of_what_is_not_used_up() -> No
         elapsed_s=200.0, cpu_s=100.0, reserved_cpu_s=400.0, largest_mib=1228.8, memory=0.3, walltime=0.1
     )
     assert usage(replace(ENDED, cpu_s=None)) is None
+
+
+def test_nobody_is_told_to_ask_for_next_to_nothing() -> None:
+    assert "64 MiB would do" in hints(replace(ENDED, max_rss_mib=3.0))[1]

@@ -39,7 +39,7 @@ SURVEY_TIMEOUT_S = 60.0
 SURVEYED_EVERY_S = 5.0
 PORTION_MAX = 1 << 30
 LEARNT_AGAIN_S = 3600.0  # limits of a site are changed by its people, seldom
-UNLEARNT_AGAIN_S = 300.0
+UNLEARNT_AGAIN_S = 60.0  # its controller is away, perhaps: what it takes must be known when it is back
 FILES_TIMEOUT_S = 600.0  # a slow disk is no dead source, and nothing else waits for it
 
 

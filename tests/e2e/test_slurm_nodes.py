@@ -37,8 +37,8 @@ def begin(world: ClusterWorld, seconds: int) -> str:
     )
     world.commit(s=world.manifest("s", "{x: [1]}", command=command, extra=RETRY))
     world.start()
-    world.wait(lambda: world.runs().total() == 1)
-    world.wait(lambda: world.counts("s").get("running") == 1)
+    world.wait(lambda: world.runs().total() == 1, 60)
+    world.wait(lambda: world.counts("s").get("running") == 1, 60)
     (node,) = world.slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%N").split()
     return node
 

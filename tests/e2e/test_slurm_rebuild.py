@@ -27,12 +27,13 @@ def test_after_a_rebuild_nothing_is_submitted_twice_nothing_is_lost_and_no_stran
 ) -> None:
     for _ in range(STRANGERS):
         stranger(world.slurm, "--hold")
-    world.commit(s=world.manifest("s", "{x: [1, 2, 3, 4, 5]}", command="sleep 4", extra=ONE_A_NODE))
+    until_told = f"until [ -e {world.root}/go ]; do sleep 0.2; done"
+    world.commit(s=world.manifest("s", "{x: [1, 2, 3, 4, 5]}", command=until_told, extra=ONE_A_NODE))
     world.start()
-    world.wait(lambda: world.counts("s").get("running") == 2)
+    world.wait(lambda: world.counts("s").get("running") == 2, 60)
     world.mute.touch()
     world.commit(t=world.manifest("t", "{x: [1, 2]}", extra=ONE_A_NODE))
-    world.wait(lambda: not world.mute.exists())
+    world.wait(lambda: not world.mute.exists(), 60)
     world.kill()
     queued = len(elements(world.slurm)) - STRANGERS
     for file in world.state.glob("state.db*"):
@@ -41,6 +42,7 @@ def test_after_a_rebuild_nothing_is_submitted_twice_nothing_is_lost_and_no_stran
     done = world.run("rebuild", "-o", "json")
     told = json.loads(done.stdout)
     world.start()
+    (world.root / "go").touch()
 
     world.succeeded("s", 5, 90)
     world.succeeded("t", 2, 90)

@@ -86,7 +86,8 @@ class SourceLoop:
         self._unresolved: dict[Eid, SweepName] = {}
         self._refused = ""  # what the source said when it could not even start something
         self._pause_until = 0.0
-        self._ends: deque[tuple[float, int]] = deque()
+        self._refusals = 0  # in a row, before anything started
+        self._ends: deque[tuple[float, int]] = deque(maxlen=PREFETCH_MAX)  # more are not counted
         self._flying: set[Eid] = set()  # the scheduler is being told of them
         self._register = Register()  # what the scheduler's listings have told in this session
         self._listed_at = 0.0  # when (elapsed) the newest of them was asked for
@@ -136,8 +137,8 @@ class SourceLoop:
         followed by starts without a round trip, while long tasks are never bound to a source before they can start."""
         if not self.source.dialect.limits.prefetch:
             return 0
-        self._forget_old_ends()
-        return min(PREFETCH_MAX, sum(count for _, count in self._ends))
+        oldest = self._clock.elapsed() - PREFETCH_WINDOW_S
+        return min(PREFETCH_MAX, sum(count for at, count in self._ends if at >= oldest))
 
     @property
     def busy(self) -> bool:
@@ -374,6 +375,7 @@ class SourceLoop:
             self._unresolved.pop(found.eid, None)
         self._unresolved.update(seen.unresolved)
         self.source.barred.started(seen.started)
+        self._refusals = 0 if seen.started else self._refusals
         if seen.ended:
             self._ends.append((self._clock.elapsed(), seen.ended))
         if seen.refused:
@@ -384,14 +386,12 @@ class SourceLoop:
             self._wake.set()
 
     def _pause_after(self, refused: str) -> None:
-        self._pause_until = self._clock.elapsed() + REFUSED_DELAY_S
+        """Longer each time, while nothing starts there; what was refused beside each other is refused once."""
+        if self._clock.elapsed() >= self._pause_until:
+            self._refusals += 1
+            self._pause_until = self._clock.elapsed() + max(REFUSED_DELAY_S, next_delay(self._refusals))
         self._refused = refused
         log.warning("source cannot start attempts", extra={"source": self.name, "why": refused})
-
-    def _forget_old_ends(self) -> None:
-        oldest = self._clock.elapsed() - PREFETCH_WINDOW_S
-        while self._ends and self._ends[0][0] < oldest:
-            self._ends.popleft()
 
     def _changed(self, sweeps: frozenset[SweepName]) -> None:
         self._notify(Changed(source=self.name, sweeps=sweeps, urgent=not self.busy))

@@ -154,6 +154,28 @@ async def test_what_is_busy_for_another_reason_is_tried_again_as_it_is(lab: Sche
     assert [8, 8] == [len(eids) for eids in _submissions(lab)]
 
 
+async def test_who_says_later_again_and_again_is_asked_less_and_less_often_until_something_starts(
+    lab: SchedulerLab,
+) -> None:
+    first, _ = await lab.start(2)
+    await lab.accept(4)
+
+    async def asked_in(minutes: int) -> int:
+        before = len(_submissions(lab))
+        lab.far.answers = [Busy("Busy", "AssocMaxSubmitJobLimit")] * 1000
+        for _ in range(minutes * 20):
+            await lab.minutes(0.05)
+            await lab.dispatch()
+        return len(_submissions(lab)) - before
+
+    at_first, later = await asked_in(2), await asked_in(30)
+    lab.far.start(first)
+    await lab.minutes(2)
+
+    assert (True, True) == (5 <= at_first <= 8, 25 <= later <= 31)
+    assert 5 <= await asked_in(2) <= 8
+
+
 # ---------------------------------------------------------------------------------------------- what waits there
 
 HELD = Wait("JobHeldUser", "somebody holds it", "release it", stuck=True)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 from benchmarks import product
@@ -63,7 +64,8 @@ def measure(folder: Path, *, rounds: int, quick: bool, say: Callable[[str], None
     ours = QUICK_TASKS if quick else TASKS
     peers, tasks = _present(say), {OURS: ours}
     tasks |= {name: max(5, round(ours * SHARES[name])) for name in peers}
-    lab = SlurmLab(Path(mkdtemp(prefix="sl-")), cpus=SLOTS, MinJobAge="300")
+    cluster = Path(mkdtemp(prefix="sl-"))
+    lab = SlurmLab(cluster, cpus=SLOTS, MinJobAge="300")
     lab.start()
     before = dict(os.environ)
     os.environ.update(lab.environment)
@@ -77,6 +79,7 @@ def measure(folder: Path, *, rounds: int, quick: bool, say: Callable[[str], None
         os.environ.clear()
         os.environ.update(before)
         lab.close()
+        rmtree(cluster, ignore_errors=True)
     return [*_seconds(bench, figures), *_requests(bench)]
 
 

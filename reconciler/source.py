@@ -266,13 +266,14 @@ class Source:
         async for page in session.pushes():
             yield page
         if session is self._session:
-            self._down(NotSent("SessionEnded", "the agent ended the session"))
+            self._down(NotSent("SessionEnded", "the agent has gone, or the connection to it: it is opened again"))
 
     async def aclose(self) -> None:
         """Close the session, if there is one. Tasks live on."""
         session, self._session = self._session, None
         if session is not None:
-            self._down(NotSent("Closed", ""))
+            if self._state.up:  # else it is known why not
+                self._down(NotSent("Closed", ""))
             await session.aclose()
 
     def _down(self, error: ReconcilerError) -> None:

@@ -276,7 +276,7 @@ REFUSALS: Mapping[str, Reason] = {
         "The conversation with the source ended while an answer was awaited: it is looked at again.",
         "",
     ),
-    "SessionEnded": Reason("The agent on the source ended; it is started again, and tasks live on.", ""),
+    "SessionEnded": Reason("The agent, or the connection to it, has gone; it is opened again, and tasks live on.", ""),
     "SeveralSweeps": Reason("The file holds several sweeps.", "Choose one with `--sweep NAME`."),
     "SourceNeeded": Reason("The command needs the name of a source.", "`reconciler sources` lists them."),
     "SourceUnread": Reason(

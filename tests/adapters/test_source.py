@@ -159,6 +159,18 @@ async def test_the_end_of_the_session_finds_the_source_down():
     assert (laptop.state.up, laptop.state.reason) == (False, "SessionEnded")
 
 
+async def test_why_a_session_ended_is_known_until_the_next_one():
+    session = ScriptedSession([])
+    laptop, _ = source(session)
+    await laptop.connect()
+    session.over.set()
+    assert [page async for page in laptop.pushes()]
+
+    await laptop.aclose()
+
+    assert (session.closed, laptop.state.reason, laptop.state.message != "") == (True, "SessionEnded", True)
+
+
 async def test_connecting_again_closes_the_session_before():
     first, second = ScriptedSession([]), ScriptedSession([])
     laptop, _ = source(first, second)

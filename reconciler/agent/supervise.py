@@ -71,7 +71,6 @@ def _until_end(task: int, spec: Spec, usage: Usage) -> Tuple[str, bool]:
         if by == "itself" and not warned and spec.warn_signal and _is_warning(heard, warning):
             warning, warned = None, True
             _signal_group(task, getattr(signal, "SIG" + spec.warn_signal))
-            crashpoint("task.warned")
             continue
         if heard == signal.SIGTERM:
             warning = None

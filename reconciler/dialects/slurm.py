@@ -2,6 +2,8 @@
 
 One squeue tells of all jobs of the account, sacct only of those that should be there and are not. Nothing is asked by a
 list of ids in the queue, where one unknown id spoils the answer, nor as JSON, which says "no jobs" for "no answer".
+`scontrol show job` adds nothing to squeue: state, reason, exit status, restarts and nodes come from the same memory of
+the controller, for as long (MinJobAge), and to the same people (PrivateData).
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ MOST_STRANGERS = 100  # that come at once, when numbers are given out again
 TURN_S = 7.0  # of the life of a daemon: in each there may be an outage
 ATTACK_SHARE = 0.95  # of those
 DRAIN_SHARE = 0.2
-REUSE_SHARE = 0.4
+REUSE_SHARE = 0.5
+EARLY = 0.3  # of a life: what is committed later has to wait
 IDLE_S = 20.0  # what runs has ended by then
 AWAY_S = (0.2, 5.0)  # longer than the cluster's patience, some of them
 UP_S = 20.0
@@ -85,7 +86,7 @@ class ClusterGround(Ground):
         if dice.random() < DRAIN_SHARE:
             found.append((dice.uniform(0, life_s), self._drain))
         if dice.random() < REUSE_SHARE:
-            found.append((dice.uniform(0, life_s), self._shut_down))
+            found.append((dice.uniform(0, EARLY * life_s), self._shut_down))
         return [(at, attack) for at, attack in found if at < life_s]
 
     def _outage(self, dice: random.Random, at: float) -> list[tuple[float, Callable[[], None]]]:
@@ -116,9 +117,9 @@ class ClusterGround(Ground):
 
     def _give_out_again(self) -> None:
         """Nobody submits meanwhile. What runs may end first: a node kills what its controller has forgotten."""
-        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+        with contextlib.suppress(AssertionError, OSError, subprocess.TimeoutExpired):
             self._resume_nodes()
-            until(lambda: not self.lab.run("squeue", "-h", "-t", "R,CG", "-o", "%i"), IDLE_S)
+            until(lambda: not self._runs(), IDLE_S)  # the queue may still have what has ended while nobody listened
             ours = {int(job.partition("_")[0]) for job, name in elements(self.lab).items() if ".b" in name}
             put_back(self.lab, self._saved)
             given = [self._stranger()]
@@ -127,6 +128,15 @@ class ClusterGround(Ground):
             self.reused += len(ours.intersection(given))
             self._saved = keep(self.lab)
         self._shut = False
+
+    def _runs(self) -> bool:
+        """Whether any shim of ours lives: each has the name of its attempt."""
+        ours = "g" + (self.root / "OWNER").read_text().strip()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and (entry / "comm").read_text().startswith(ours):
+                    return True
+        return False
 
     def restore(self) -> None:
         """Nothing is away any more, and every node takes jobs."""

@@ -225,6 +225,16 @@ def collection(tale: Tale) -> Iterator[Callable[[], bool]]:
     yield lambda: tale.stands("plain", succeeded=2) and world.collected()
 
 
+def pinned_anew(tale: Tale) -> Iterator[Callable[[], bool]]:
+    """A sweep is pinned anew, because somebody asks for it."""
+    tale.stuck = [1]
+    tale.push()
+    tale.world.start()
+    yield lambda: tale.stands("stuck", running=1)
+    tale.world.ask(Verb.RECONCILE, sweep="stuck", repin=True)
+    yield lambda: tale.world.answered() and tale.world.pinned()
+
+
 def the_end(tale: Tale) -> Iterator[Callable[[], bool]]:
     """One more commit: nothing runs for ever, and there is something new to do."""
     world = tale.world
@@ -256,6 +266,7 @@ AFTER: Mapping[str, tuple[str, Story]] = {
     "store.names.": ("", put_back),
     "store.record.": ("", orphans),
     "store.rehome.": ("", put_back),
+    "store.repin": ("", pinned_anew),
 }
 
 

@@ -271,6 +271,10 @@ class CrashWorld:
         """Whether nothing is to be collected any more, and the reader knows it."""
         return not self.collects or (self._reader is not None and not self._reader.uncollected_counts())
 
+    def pinned(self) -> bool:
+        """Whether nothing waits to be pinned anew."""
+        return self._reader is not None and not self._reader.repins()
+
     def uncollected(self) -> list[str]:
         """Files of ended attempts that do not lie in the results tree as they lie on the source."""
         found = []

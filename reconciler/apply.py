@@ -241,12 +241,15 @@ async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: 
 async def _share(source: Source, store: Store, catalog: Catalog, clock: Clock) -> tuple[Eid, ...]:
     """Of sweeps that may run fewer than they have in the queue, no more start: see `core.throttle`.
 
-    Once is enough until a listing contradicts it. What may not start at all is taken back, and waits here. Returns
-    those that have started after all.
+    Once is enough for a listing and the sweeps as they are; who does not heed it is told again after the next listing.
+    What may not start at all is taken back, and waits here. Returns those that have started after all.
     """
     dialect, arrays = source.dialect, source.queue.arrays if source.queue is not None else ()
-    if not arrays or not isinstance(dialect, Restricting):
+    generations = frozenset((sweep.name, sweep.row.generation) for sweep in catalog.sweeps()) if arrays else frozenset()
+    known = source.shared is not None and source.shared[0] is source.queue and source.shared[1] == generations
+    if not arrays or known or source.queue is None or not isinstance(dialect, Restricting):
         return ()
+    source.shared = source.queue, generations
     limits: dict[Eid, int] = {}
     back: list[Eid] = []
     for array, share in _shares(source, store, catalog, arrays):

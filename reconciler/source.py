@@ -22,7 +22,7 @@ from reconciler.barred import Barred
 from reconciler.clock import Clock
 from reconciler.core.errors import Busy, Fenced, LinkError, NotSent, ReconcilerError
 from reconciler.core.jobs import Site
-from reconciler.core.model import Eid, InstanceId, Instant, Json
+from reconciler.core.model import Eid, InstanceId, Instant, Json, SweepName
 from reconciler.core.pace import pause_s
 from reconciler.core.settings import SourceConfig
 from reconciler.core.waiting import QueueView
@@ -90,6 +90,7 @@ class Source:
         self._surveyed = dialect if isinstance(dialect, Surveyed) else None  # with no limits but the operator's
         self._learning = asyncio.Lock()
         self._learn_at = float("-inf")
+        self.shared: tuple[QueueView, frozenset[tuple[SweepName, int]]] | None = None  # for which limits were told
         self.limited: dict[int, int] = {}  # what arrays were told, and no listing has shown so far
         self._quiet = self._listings = 0
         self.submissions = 0  # that were begun

@@ -270,7 +270,10 @@ async def _share(source: Source, store: Store, catalog: Catalog, clock: Clock) -
 def _shares(
     source: Source, store: Store, catalog: Catalog, arrays: Sequence[Array]
 ) -> Iterator[tuple[Array, int | None]]:
-    """Each array, and how many of it may run at once; None: any number."""
+    """Each array, and how many of it may run at once; None: any number.
+
+    Only what is active beyond the sweep's parallelism calls for limits: a listing may be older than what is counted.
+    """
     active, attempts = store.active_counts(), store.attempts_by_eid(array.eid for array in arrays)
     by_sweep: dict[SweepName, list[Array]] = {}
     for array in arrays:
@@ -278,10 +281,10 @@ def _shares(
             by_sweep.setdefault(attempts[array.eid].key.sweep, []).append(array)
     for name, theirs in by_sweep.items():
         sweep = catalog.get(name)
-        most = None if sweep is None else sweep.spec.parallelism
-        if most is not None:
-            elsewhere = sum(n for (each, place), n in active.items() if each == name and place != source.config.name)
-            most = max(0, most - elsewhere)
+        parallelism, most = None if sweep is None else sweep.spec.parallelism, None
+        counts = {place: n for (each, place), n in active.items() if each == name}
+        if parallelism is not None and sum(counts.values()) > parallelism:
+            most = max(0, parallelism - sum(n for place, n in counts.items() if place != source.config.name))
         yield from zip(theirs, shares([array.load for array in theirs], most), strict=True)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from scheduler_lab import CLUSTER, SchedulerLab
 
+from reconciler import requests
+from reconciler.controller.keys import REQUESTS
 from reconciler.controller.machines import details
 from reconciler.controller.placement import place
 from reconciler.controller.queues import barred_of
@@ -16,6 +18,8 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.model import Eid, Phase
 from reconciler.core.starts import SUBMISSIONS
 from reconciler.core.status import source_status
+from reconciler.requests import Action, Verb
+from reconciler.workqueue import WorkQueue
 
 SETTLED_MIN = 5.0  # two listings, the settle time, and the pauses between polls
 BACKOFF_MIN = 3.0  # more than the longest of the first few
@@ -144,8 +148,11 @@ async def test_an_edit_is_tried_at_once(lab: SchedulerLab) -> None:
 
 async def test_a_word_of_a_person_lifts_it(lab: SchedulerLab) -> None:
     await _held(lab, 2)
-    (sweep,) = lab.catalog.sweeps()
+    controller = lab.controller(WorkQueue(lab.clock, random=lambda: 0.0))
+    controller.attach({CLUSTER: lab.loop})
+    asked = Action(id="a1", verb=Verb.RETRY, at=1.0, by="somebody", arguments={"sweep": "s"})
+    requests.submit(Path(lab.config.state_dir), asked)
 
-    lab.loop.source.barred.lift(sweep.name)
+    await controller.reconcile(REQUESTS)
 
     assert "JobsNotStarting" not in {hold.reason for hold in _holds(lab)}

@@ -59,13 +59,14 @@ class Examined:
 
 
 def examine(directory: Path) -> Examined:
-    """Read all that is in `<directory>/state.db`, and change nothing.
+    """Read all that is in `<directory>/state.db`, and change nothing. Of an older one only whether SQLite can.
 
-    Raises StoreError when that does not tell: NewerState, OlderState, StateBusy, CannotOpenState, StateUnreadable.
+    Raises StoreError when that does not tell: NewerState, StateBusy, CannotOpenState, StateUnreadable.
     """
     file = directory / FILE
     if not file.is_file() or file.stat().st_size == 0:
         return Examined(soundness=Soundness.MISSING)
+    older = False
     try:
         database = Database.read_only(directory)
     except Damaged as error:
@@ -73,9 +74,11 @@ def examine(directory: Path) -> Examined:
     except StoreError as error:
         if _is_empty(error):
             return Examined(soundness=Soundness.MISSING)
-        raise
+        if error.reason != "OlderState":
+            raise
+        older, database = True, Database.of_any_age(directory)
     try:
-        return _examined(database)
+        return _examined(database, older=older)
     except Damaged as error:
         return Examined(soundness=Soundness.DAMAGED, why=error.message)
     finally:
@@ -113,7 +116,7 @@ def instance_of(directory: Path) -> InstanceId | None:
         raise
     try:
         made = database.rows("PRAGMA user_version")[0][0]
-        return InstanceId(str(database.rows("SELECT instance FROM meta")[0][0])) if made else None
+        return _owner(database) if made else None
     finally:
         database.close()
 
@@ -167,10 +170,16 @@ def put_in_place(new: Path, directory: Path, stamp: str) -> tuple[Path, ...]:
     return tuple(reversed(kept))
 
 
-def _examined(database: Database) -> Examined:
+def _examined(database: Database, *, older: bool) -> Examined:
     problems = [str(row[0]) for row in database.rows("PRAGMA integrity_check(3)") if row != ("ok",)]
     if problems:
         return Examined(soundness=Soundness.DAMAGED, why="; ".join(problems))
+    instance = _owner(database)
+    if instance is None:
+        return Examined(soundness=Soundness.MISSING)
+    if older:
+        attempts = int(str(database.rows("SELECT count(*) FROM attempts")[0][0]))
+        return Examined(soundness=Soundness.WHOLE, instance=instance, attempts=attempts)
     for sweep in database.rows(_SWEEPS):
         rows.sweep(sweep)
     for task in _pages(database, _TASKS, 2):
@@ -179,8 +188,13 @@ def _examined(database: Database) -> Examined:
     for attempt in _pages(database, _ATTEMPTS, 3):
         rows.attempt(_ANY, attempt)
         attempts += 1
-    instance = InstanceId(str(database.rows("SELECT instance FROM meta")[0][0]))
     return Examined(soundness=Soundness.WHOLE, instance=instance, attempts=attempts)
+
+
+def _owner(database: Database) -> InstanceId | None:
+    """None when its first writer was ended before the last step."""
+    found = database.rows("SELECT instance FROM meta")
+    return InstanceId(str(found[0][0])) if found else None
 
 
 def _pages(database: Database, sql: str, keys: int) -> Iterator[Row]:

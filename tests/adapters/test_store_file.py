@@ -94,6 +94,21 @@ def test_whose_an_older_state_is_can_be_told_without_making_it_newer(tmp_path, v
     assert before == (tmp_path / "state.db").read_bytes()
 
 
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_an_older_state_is_whole_when_it_can_be_read_and_belongs_to_somebody(tmp_path, version):
+    make_older(tmp_path, version, "abcd")
+    found = examine(tmp_path)
+    assert (Soundness.WHOLE, "abcd", 0) == (found.soundness, found.instance, found.attempts)
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_a_state_that_was_never_given_to_anybody_holds_nothing(tmp_path, version):
+    make_older(tmp_path, version, "abcd")
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+        database.execute("DELETE FROM meta")
+    assert (Soundness.MISSING, None) == (examine(tmp_path).soundness, instance_of(tmp_path))
+
+
 def test_a_state_that_holds_nothing_is_nobodys(tmp_path):
     assert instance_of(tmp_path) is None
     (tmp_path / "state.db").touch()

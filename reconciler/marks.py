@@ -34,16 +34,12 @@ def is_older(store: Store, source: Source, mark: str) -> bool:
 
     What such a state adds to its own story, while it has not asked this source, takes nothing away from that.
     """
-    daemon, moment = _read(mark)
+    daemon, moment = read(mark)
     return bool(daemon) and daemon != source.daemon and moment > store.known_of(daemon)
 
 
-def moment_of(mark: str) -> int:
-    """How far the state had come that left it; 0 when it is none."""
-    return _read(mark)[1]
-
-
-def _read(mark: str) -> tuple[str, int]:
+def read(mark: str) -> tuple[str, int]:
+    """Who left it, and how far that one's state had come; "", 0 when it is none."""
     daemon, _, moment = mark.rpartition(" ")
     return (daemon, int(moment)) if daemon and moment.isdecimal() else ("", 0)
 

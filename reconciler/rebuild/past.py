@@ -87,12 +87,13 @@ class Past:
     nameless   ours by their name, but without a spec that is true, and not recognised so far
     strangers  another instance's, or of a task that cannot be
     doubled    one name on two sources: the weaker of the two
-    moment     how far the lost state had come at least, by its marks
+    moment     how far the lost state had come at least, by its marks; daemons: who had left those
     """
 
     def __init__(self, instance: InstanceId) -> None:
         self.instance = instance
         self.moment = 0
+        self.daemons: set[str] = set()
         self.attempts: dict[AttemptKey, Left] = {}
         self.points: dict[TaskKey, Point] = {}
         self.nameless: dict[Eid, Left] = {}

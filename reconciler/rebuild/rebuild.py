@@ -97,7 +97,7 @@ class _Rebuild:
             store = Store.create(work, instance=self._owner, at=self._reach.clock.now())
             store.collecting = self._config.collecting
             try:
-                store.go_on_from(past.moment)
+                store.go_on_from(past.moment, sorted(past.daemons), self._reach.clock.now())
                 await self._recall(store, repository, memory, past)
                 return self._told(store, memory, past)
             finally:

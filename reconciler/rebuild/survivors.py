@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
+from reconciler import marks
 from reconciler.clock import Clock
 from reconciler.core.errors import ReconcilerError, Refused
 from reconciler.core.model import Eid, InstanceId, SourceName
@@ -20,7 +21,7 @@ from reconciler.core.settings import SourceConfig
 from reconciler.core.wire import Census, ClaimKind, Found, Remains
 from reconciler.dialects.base import Dialect
 from reconciler.links.base import Link
-from reconciler.marks import census, moment_of
+from reconciler.marks import census
 from reconciler.rebuild.past import Left, Past
 from reconciler.source import Source
 
@@ -102,7 +103,9 @@ async def survivors(
         await reach.clock.sleep(settle_s)
         for source in sessions:
             assert source.state.hello is not None, "it is connected"
-            past.moment = max(past.moment, moment_of(source.state.hello.mark))
+            daemon, moment = marks.read(source.state.hello.mark)
+            past.moment = max(past.moment, moment)
+            past.daemons.update({daemon} - {""})
             async for page in _pages(source):
                 queue = await _queue(source, page) if rule else {}  # a visitor has only the files
                 for left in _lefts(source, page, queue):

@@ -107,11 +107,12 @@ class Reader:
     def known_of(self, daemon: str) -> int:
         """How far this state knows what a daemon told: the `moment` at which the next one took over from it.
 
-        Of a daemon that it does not know: the first that it can tell of. What such a one told later came after a copy.
+        -1 of a daemon that it does not know: that one may have served another copy, however far it had come.
         """
         known = self._database.row("SELECT max(id) FROM lives WHERE daemon = ?", (daemon,))
-        after = known[0] if known is not None and known[0] is not None else -1
-        row = self._database.row("SELECT moment FROM lives WHERE id > ? ORDER BY id LIMIT 1", (after,))
+        if known is None or known[0] is None:
+            return -1
+        row = self._database.row("SELECT moment FROM lives WHERE id > ? ORDER BY id LIMIT 1", (known[0],))
         return self.moment() if row is None else int(row[0])
 
     def repository(self) -> RepositoryRow:

@@ -200,13 +200,18 @@ class Store(Reader):
             batch.flush()
         return count
 
-    def go_on_from(self, moment: int) -> None:
-        """This new state follows one that had come so far, or a little farther: its own `moment` begins far beyond."""
+    def go_on_from(self, moment: int, daemons: Iterable[str], at: Instant) -> None:
+        """This new state follows one that had come so far, or a little farther: its own `moment` begins far beyond.
+
+        daemons: who had served others before it, as far as that is known. What they told it knows.
+        """
         with self._database.transaction("moment"):
             self._database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
             sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)"
             self._database.execute(sql, (moment + MOMENTS_BETWEEN,))
             self._database.execute("UPDATE lives SET moment = ?", (moment + MOMENTS_BETWEEN,))
+            for daemon in (*daemons, ""):
+                _write_life(self._database, daemon, at)
 
     # -- facts beside tasks
 

@@ -68,9 +68,19 @@ def names(lab: AcceptanceLab) -> list[Eid]:
 
 
 def test_a_mark_of_a_later_state_tells_that_ours_was_put_back(lab: AcceptanceLab) -> None:
+    lab.store.begin_life("other", 1.0)
     known, here = lab.store.known_of("other"), source(lab, A)
 
     assert [False, True] == [marks.is_older(lab.store, here, f"other {moment}") for moment in (known, known + 1)]
+
+
+def test_a_mark_of_somebody_unknown_tells_that_another_copy_was_served_however_far_that_had_come(
+    lab: AcceptanceLab,
+) -> None:
+    """A very old copy is put back, and works; then a newer one, which knows nothing of that."""
+    lab.store.go_on_from(1000, [], 1.0)
+
+    assert marks.is_older(lab.store, source(lab, A), "other 1")
 
 
 def test_what_a_copy_has_come_to_since_hides_nothing_of_what_came_after_it(lab: AcceptanceLab) -> None:
@@ -86,9 +96,10 @@ def test_what_a_copy_has_come_to_since_hides_nothing_of_what_came_after_it(lab: 
 
 
 def test_a_rebuilt_state_knows_all_that_was_told_before(lab: AcceptanceLab) -> None:
-    lab.store.go_on_from(1000)
+    lab.store.go_on_from(1000, ["other", "another"], 1.0)
 
-    assert not marks.is_older(lab.store, source(lab, A), "other 1000")
+    here = source(lab, A)
+    assert [False, False] == [marks.is_older(lab.store, here, f"{who} 1000") for who in ("other", "another")]
 
 
 def test_our_own_mark_is_no_surprise(lab: AcceptanceLab) -> None:

@@ -289,6 +289,22 @@ MUTANTS = (
         bug="the simulator, seed 3057: a copy that was killed before it had asked all sources ran tasks twice",
     ),
     Mutant(
+        name="unknown-copies-are-forebears",
+        guard="a mark of a daemon that the state does not know is that of another copy",
+        edits=(
+            Edit(
+                "reconciler/store/reader.py",
+                '            return -1\n        row = self._database.row("SELECT moment FROM lives WHERE',
+                '            known = (-1,)\n        row = self._database.row("SELECT moment FROM lives WHERE',
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_marks.py::"
+            "test_a_mark_of_somebody_unknown_tells_that_another_copy_was_served_however_far_that_had_come"
+        ),
+        bug="a state lost fifty times: the second of two copies that were put back ran again what the first had run",
+    ),
+    Mutant(
         name="claim-that-was-tidied-away-is-won",
         guard="what had started, as we know, is not given up by winning a claim that somebody took away",
         edits=(

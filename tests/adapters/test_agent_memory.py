@@ -37,7 +37,7 @@ def test_what_was_killed_since_the_start_is_counted(tmp_path: Path, kind: tuple[
     assert 3 == memory.killed_since(found)
 
 
-@pytest.mark.parametrize("members", ["1\n" + ALONE, "", ALONE + "99999999\n"])
+@pytest.mark.parametrize("members", ["1\n" + ALONE, "", ALONE + "99999999\n"], ids=["before", "none", "behind"])
 def test_a_group_in_which_others_are_tells_nothing_of_us(tmp_path: Path, members: str) -> None:
     group(tmp_path, NEWER, members)
     assert own(tmp_path) is None

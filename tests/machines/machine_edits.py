@@ -36,7 +36,8 @@ class Pair:
         self.looking: Job | None = None
         self.acting: Job | None = None
         self.plan: Plan | None = None
-        self.repin: set[str] = set()
+        self.repin: set[str] = set()  # asked for, answered, and not done so far
+        self.pinning: frozenset[str] = frozenset()  # what the pass that is under way does of that
         self.asked: list[tuple[Verb, str]] = []
         self.disturbed = False  # something happened while a pass gave way
         self.attempts: dict[Eid, tuple[str, str, int]] = {}
@@ -86,7 +87,7 @@ class Pair:
                 break
             except Killed:
                 continue
-        self.repin.clear()
+        self.repin -= self.pinning  # it may have come so far
         self.flips()
         plan, self.plan = self.plan, None
         if plan is not None and self.world.store.repository().accepted == plan.head != self.model.accepted:
@@ -102,9 +103,9 @@ class Pair:
             head, accepted = git.main, self.model.accepted
             resolve = {"main": head, **git.tags}.get
             descends = accepted is None or accepted in git.line(head)
-            self.plan = self.model.plan(
-                self.trees[head], head, descends=descends, resolve=resolve, repin=frozenset(self.repin)
-            )
+            self.pinning = frozenset(map(str, self.world.store.repins()))
+            assert self.repin <= self.pinning, "what was asked for was forgotten"
+            self.plan = self.model.plan(self.trees[head], head, descends=descends, resolve=resolve, repin=self.pinning)
         self.looking = self.world.look()
 
     def step(self) -> None:
@@ -116,7 +117,7 @@ class Pair:
             if self.plan is not None:
                 self._finished(self.plan)
                 self.plan = None
-                self.repin.clear()
+                self.repin -= self.pinning
 
     def look(self) -> None:
         """A whole pass."""

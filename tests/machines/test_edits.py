@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import ClassVar
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,6 +26,8 @@ from machine_manifest import FAULTS, Written
 from machine_pass import File
 
 from reconciler.requests import Verb
+
+pytestmark = pytest.mark.timeout(600)  # it computes for most of a minute, on a machine with nothing else to do
 
 NAMES = ("a", "b", "c", "d")
 VALUES = st.lists(st.sampled_from([1, 2, 3, 4, 1.0, "1", True, None, "$(y)"]), min_size=1, max_size=4).map(tuple)

@@ -62,7 +62,6 @@ class CrashWorld:
         self._zygote = zygote
         self._repository = self.folder / "sweeps"
         self._log = self.folder / "tasks.log"
-        self._token = self.folder / "token"
         self._pid = 0
         self._asked = 0
         self._head = ""  # of the repository
@@ -73,6 +72,11 @@ class CrashWorld:
         self.collects = False
         self.configure(slots)
         self.git("init", "--quiet", "--initial-branch=main")
+
+    @property
+    def _token(self) -> Path:
+        """One for each point: a shim that has outlived the last death must not die at that point once more."""
+        return self.folder / f"token.{self.passed}"
 
     # -- the repository
 

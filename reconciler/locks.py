@@ -38,7 +38,7 @@ class StateLock:
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
             raise AlreadyRunning(
@@ -46,6 +46,9 @@ class StateLock:
                 f"another daemon serves {self._path.parent}" + (f" (pid {holder})" if holder else ""),
                 hint="stop it first, or give this one another state directory",
             ) from None
+        except OSError as error:  # no answer, so that nobody can tell whether another one does
+            os.close(descriptor)
+            raise StoreError("StateNotWritable", f"{self._path} cannot be locked: {error.strerror}") from error
         self._descriptor = descriptor
         try:
             self.left = os.fstat(descriptor).st_size > 0

@@ -254,7 +254,7 @@ async def slurm(lab: SlurmLab) -> AsyncIterator[Site]:
     yield site
     await site.aclose()
     lab.until_it_answers()
-    lab.run("scancel", f"--user={getpass.getuser()}")
+    lab.empty()
     shutil.rmtree(folder, ignore_errors=True)
 
 

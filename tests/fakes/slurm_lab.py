@@ -158,8 +158,7 @@ class SlurmLab:
         """Jobs first: what runs them outlives the daemons."""
         if "slurmctld" in self._children and self._children["slurmctld"].poll() is None:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                self.run("scancel", f"--user={getpass.getuser()}")
-                _until(lambda: not self.run("squeue", "-h", "-t", "R,CG"), "jobs to end", STOP_S)
+                self.empty(STOP_S)
         for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld"]:
             self._end(name, signal.SIGTERM)
         if self.accounts is not None:
@@ -167,6 +166,11 @@ class SlurmLab:
         self._end("munged", signal.SIGTERM)
 
     # ------------------------------------------------------------------------------------------ what is done to it
+
+    def empty(self, timeout_s: float = START_S) -> None:
+        """Every job is cancelled, and nothing of any runs on a node any more."""
+        self.run("scancel", f"--user={getpass.getuser()}")
+        _until(lambda: not self.run("squeue", "-h", "-t", "PD,R,CG"), "end of the jobs", timeout_s)
 
     def start_controller(self) -> None:
         self._spawn("slurmctld", ["/usr/sbin/slurmctld", "-D"])

@@ -131,11 +131,9 @@ class Submission:
             self._stage(spec)
         crashpoint("batch.laid")
         batch.write(self._root, self._batch)
-        python = _quoted(batch.python())
         words = ["-I", "-S", "-X", "utf8", path, "exec", self._root.path, self._batch.beid]
-        shim = " ".join(map(_quoted, words))
-        exec_ = "%s %s" % (python, shim)
-        return self._command.filled(root=self._root.path, folder=self._folder, exec=exec_, python=python, shim=shim)
+        words_of = {"python": _quoted(batch.python()), "shim": " ".join(map(_quoted, words)), "program": _quoted(path)}
+        return self._command.filled(root=self._root.path, folder=self._folder, **words_of)
 
     def _stage(self, spec: Spec) -> None:
         directory = self._root.attempt(spec.eid)

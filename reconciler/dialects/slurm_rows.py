@@ -18,6 +18,7 @@ ACCOUNTED = "JobID,State,ExitCode,Start,End,NodeList,MaxRSS,TotalCPU,JobName"
 FINISHED = "JobArrayID:|,State:|,restartcnt:|,exit_code:|,EndTime:|,NodeList:|,Name:512"
 UNSTARTED = "JobArrayID:|,State:|,Reason:60|,exit_code:|,NodeList:|,Name:512"
 NO_LOG = 53  # the signal in the exit status of a job whose node could not open the file for what it says
+NO_ROOT = 96  # what our job script exits with when its node lacks the program: newer Slurm makes the folders of a log
 LOST_CLAIM = 97  # what our job script exits with when another start has the claim: no end of anything
 MOST_NODES = 4096
 
@@ -139,7 +140,7 @@ def accounted(text: str) -> list[Past]:
             continue
         restarts = starts.get((job, name), -1) + 1
         starts[job, name] = restarts
-        past = _past(job, restarts, state, code.partition(":")[0], end, nodes, name)
+        past = _past(job, restarts, state, _code(code), end, nodes, name)
         if past is not None:
             last[job] = len(found)
             found.append(past)
@@ -172,8 +173,8 @@ def finished(text: str) -> list[Past]:
         parts = line.split("|", 6)
         if len(parts) == 7:
             job, state, restarts, code, end, nodes, name = (part.strip() for part in parts)
-            if _ELEMENT.fullmatch(job) and restarts.isdigit() and code.isdigit():
-                past = _past(job, int(restarts), state, str(int(code) >> 8), end, nodes, name)
+            if _ELEMENT.fullmatch(job) and restarts.isdigit():
+                past = _past(job, int(restarts), state, _code(code), end, nodes, name)
                 found += [past] if past is not None else []
     return found
 
@@ -186,27 +187,48 @@ def unstarted(text: str) -> dict[tuple[str, int], str]:
         match = _ELEMENT.fullmatch(parts[0].strip())
         if len(parts) == 6 and match is not None:
             _, state, why, code, nodes, name = (part.strip() for part in parts)
-            if verdict_of(state) is not None and code.isdigit():
-                found[name, int(match[2])] = ", ".join(_ended(state, why, int(code), nodes))
+            status = _code(code)
+            if verdict_of(state) is not None and status is not None:
+                found[name, int(match[2])] = ", ".join(_ended(state, why, status, nodes))
     return found
 
 
-def _ended(state: str, why: str, status: int, nodes: str) -> Iterator[str]:
-    """status: as wait(2) has it."""
+@dataclass(frozen=True, slots=True)
+class Code:
+    """How the script of a job ended."""
+
+    exit: int
+    signal: int
+
+
+def _code(text: str) -> Code | None:
+    """Of "3:0", which is exit and signal; squeue of 20.11 and 22.05 prints both as wait(2) has them ("768")."""
+    exited, colon, signal = text.partition(":")
+    if not (exited.isdecimal() and len(exited) < 10 and (signal.isdecimal() if colon else True)):
+        return None
+    if colon:
+        return Code(int(exited), int(signal[:9]))
+    return Code(int(exited) >> 8, int(exited) & 0x7F)
+
+
+def _ended(state: str, why: str, code: Code, nodes: str) -> Iterator[str]:
     yield f"Slurm says {state}" + (f" on {nodes}" if nodes and not nodes.startswith("(") else "")
     if why not in ("", "None"):
         yield why
-    if status & 0x7F == NO_LOG:
+    if code.signal == NO_LOG:
         yield "its node could not open the file for what the job says: it does not have the source's `root`, or no room"
-    elif status & 0x7F:
-        yield f"signal {status & 0x7F}"
-    elif status >> 8:
-        yield f"exit code {status >> 8}"
+    elif code.exit == NO_ROOT:
+        yield "its node does not have the source's `root`"
+    elif code.signal:
+        yield f"signal {code.signal}"
+    elif code.exit:
+        yield f"exit code {code.exit}"
 
 
-def _past(job: str, restarts: int, state: str, code: str, end: str, nodes: str, name: str) -> Past | None:
+def _past(job: str, restarts: int, state: str, code: Code | None, end: str, nodes: str, name: str) -> Past | None:
+    """None of what is no end of this start: it has not ended, or another start had the claim."""
     verdict = verdict_of(state)
-    if verdict is None or not end.isdigit() or code == str(LOST_CLAIM):
+    if verdict is None or not end.isdigit() or code is None or code.exit == LOST_CLAIM:
         return None
     account = Account(job=job, restarts=restarts, verdict=verdict, ended_at=float(end), ceased=False, raw=state)
     return Past(name=name, account=account, nodes=hosts(nodes))

@@ -18,12 +18,17 @@ from reconciler.core.errors import Busy, Refused, SourceError
 from reconciler.core.jobs import Demand
 from reconciler.core.model import Eid, Resources
 from reconciler.core.wire_commands import Ran
+from reconciler.dialects.slurm_rows import NO_ROOT
 
 SCRIPT = """\
 #!/bin/sh
 # Started by the reconciler: this element claims its attempt, runs it, and writes down how it ended.
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
 export PATH
+if ! [ -r {program} ]; then
+    echo "${SLURMD_NODENAME:-This node} does not have" {program} >&2
+    exit {no_root}
+fi
 for python in {pythons}; do
     if command -v "$python" > /dev/null 2>&1; then
         exec "$python" {shim} "$SLURM_ARRAY_TASK_ID" "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" \
@@ -89,7 +94,8 @@ _HINTS: Mapping[str, str] = {
 
 def script(python: str | None = None) -> str:
     """What each job runs; the agent fills in the rest. python: of the nodes; None: one that is there."""
-    return SCRIPT.replace("{pythons}", _LIKELY if python is None else _quoted(python))
+    text = SCRIPT.replace("{pythons}", _LIKELY if python is None else _quoted(python))
+    return text.replace("{no_root}", str(NO_ROOT))
 
 
 def _quoted(path: str) -> str:

@@ -233,13 +233,13 @@ def sources_of(desk: Desk, capfd: pytest.CaptureFixture[str]) -> tuple[int, list
     return code, [each for each in told if each["name"] == f"source {HERE}"]
 
 
-def test_a_cluster_tells_what_it_bears(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_cluster_tells_what_it_bears(desk: Desk, cluster: SlurmLab, capfd: pytest.CaptureFixture[str]) -> None:
     code, told = sources_of(desk, capfd)
 
     (site,) = [each["site"] for each in told if each["site"]]
     assert 0 == code
-    assert ("Slurm 22", 20001, 60000, 300, False, "main") == (
-        site["version"][:8], site["arraySizeMax"], site["maxJobCount"], site["minJobAgeSeconds"], site["accounting"],
+    assert (f"Slurm {cluster.version}", 20001, 60000, 300, False, "main") == (
+        site["version"], site["arraySizeMax"], site["maxJobCount"], site["minJobAgeSeconds"], site["accounting"],
         site["defaultPartition"],
     )  # fmt: skip
     assert not desk.root.exists()
@@ -296,7 +296,7 @@ def test_init_on_a_machine_of_a_cluster_writes_a_configuration_that_check_likes(
         subprocess.run(["git", *words], cwd=folder, env=environment, check=True)
     checked = run("check")
 
-    assert "wrote reconciler.yaml: tasks go to the queue of Slurm 22" in written.stdout
+    assert f"wrote reconciler.yaml: tasks go to the queue of Slurm {cluster.version}" in written.stdout
     assert "reconciler.yaml is left as it is" in again.stdout
     assert "main is the default partition" in (folder / "reconciler.yaml").read_text()
     assert "ok   sweep hello on cluster: would be taken" in checked.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import getpass
 import hashlib
 import itertools
 import json

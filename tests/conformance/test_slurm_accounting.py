@@ -171,7 +171,6 @@ async def test_a_job_whose_node_fails_is_accounted_and_believed_only_when_the_no
     finally:
         vanish(slurm, spec)
         lab.start_node("n2")
-        lab.run("scontrol", "update", "nodename=n2", "state=resume")
         lab.until_idle()
     heard = await visit.until(spec.eid, lambda found: found.account and found.account.ceased)
 

@@ -49,7 +49,7 @@ async def armed(lab: SlurmLab, slurm: Site) -> Site:
 
 
 def ours(lab: SlurmLab, slurm: Site) -> list[str]:
-    """Jobs of this site. A controller that was killed comes back with what it knew a while ago: with ended ones, too."""
+    """Jobs of this site: a controller that was killed comes back with what it knew a while ago, ended ones included."""
     names = tuple(folder.name for folder in slurm.root.glob("batches/*"))
     return [job for job, name in elements(lab).items() if name.endswith(names)]
 

@@ -194,6 +194,8 @@ def test_the_end_of_a_job_that_has_claimed_nothing_is_told_in_words() -> None:
         "4_0|CANCELLED|None|0||a.b4\n"
         "5_[0,2-3]|PENDING|JobHeldUser|0||a.b5\n"
         "6_0|RUNNING|None|0|n1|a.b6\n"
+        "7_0|FAILED|NonZeroExitCode|24576|n1|a.b7\n"
+        "8_0|FAILED|NonZeroExitCode|nonsense|n1|a.b8\n"
     )
     no_log = "its node could not open the file for what the job says: it does not have the source's `root`, or no room"
 
@@ -202,4 +204,38 @@ def test_the_end_of_a_job_that_has_claimed_nothing_is_told_in_words() -> None:
         ("a.b2", 1): f"Slurm says FAILED on n1, JobLaunchFailure, {no_log}",
         ("a.b3", 0): "Slurm says FAILED on n2, JobLaunchFailure, signal 9",
         ("a.b4", 0): "Slurm says CANCELLED",
+        ("a.b7", 0): "Slurm says FAILED on n1, NonZeroExitCode, its node does not have the source's `root`",
     } == rows.unstarted(answer)
+
+
+NEWER = """\
+5_0|CANCELLED|0|0:15|1795370309|n1|cancelled
+4_0|COMPLETED|0|0:0|1795370308|n1|nolog
+1_0|FAILED|0|3:0|1795370308|n1|exit_3
+2_0|FAILED|0|0:9|1795370308|n1|kill_-9_$$
+3_0|FAILED|0|97:0|1795370308|n1|exit_97
+7_[0-5%2]|PENDING|0|0:0|N/A||wait
+"""
+NEWER_WORDS = """\
+5_0|CANCELLED|None                  |0:15|n1|cancelled
+1_0|FAILED|NonZeroExitCode          |3:0|n1|exit_3
+2_0|FAILED|RaisedSignal:9(Killed)   |0:9|n1|kill_-9_$$
+3_0|FAILED|NonZeroExitCode          |96:0|n1|exit_96
+7_[0-5%2]|PENDING|JobHeldUser       |0:0||wait
+"""
+
+
+def test_newer_ones_write_an_end_as_exit_and_signal_and_not_as_wait_has_it() -> None:
+    """As Slurm 24.11.5 and 26.05.5 printed it."""
+    assert {
+        "1_0": Verdict.FAILED,
+        "2_0": Verdict.FAILED,
+        "4_0": Verdict.COMPLETED,
+        "5_0": Verdict.CANCELLED,
+    } == {past.account.job: past.account.verdict for past in rows.finished(NEWER)}
+    assert {
+        ("cancelled", 0): "Slurm says CANCELLED on n1, signal 15",
+        ("exit_3", 0): "Slurm says FAILED on n1, NonZeroExitCode, exit code 3",
+        ("kill_-9_$$", 0): "Slurm says FAILED on n1, RaisedSignal:9(Killed), signal 9",
+        ("exit_96", 0): "Slurm says FAILED on n1, NonZeroExitCode, its node does not have the source's `root`",
+    } == rows.unstarted(NEWER_WORDS)

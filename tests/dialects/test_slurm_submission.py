@@ -8,6 +8,7 @@ from reconciler.core.errors import Busy, Refused
 from reconciler.core.jobs import Demand
 from reconciler.core.model import Eid, Resources
 from reconciler.core.wire_commands import Ran
+from reconciler.dialects import slurm_rows as rows
 from reconciler.dialects import slurm_submission as submission
 from tests.dialects.transcripts import recorded
 
@@ -104,6 +105,7 @@ def test_a_job_starts_with_the_python_of_its_node(python: str | None, words: str
     text = submission.script(python)
 
     assert f"for python in {words}; do" in text
+    assert f"exit {rows.NO_ROOT}\n" in text
     assert "{pythons}" not in text
 
 

@@ -38,7 +38,8 @@ def until(true: Callable[[], object], timeout_s: float = 40.0) -> None:
 
 def state_of(lab: SlurmLab, job: str) -> str:
     """What the controller says of it, also for a while after its end; "" when it does not know it."""
-    return lab.run("squeue", "-h", "-r", "--states=all", "-j", job, "-o", "%T").strip()
+    rows = lab.run("squeue", "-h", "-r", "--states=all", "-o", "%i|%A|%T").splitlines()
+    return next((state for element, whole, state in (row.split("|") for row in rows) if job in (element, whole)), "")
 
 
 def elements(lab: SlurmLab) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from reconciler.links.base import Session
 from reconciler.links.local import LocalLink
 
 TOY = Path(__file__).parent / "toy_queue.py"
-SCRIPT = '#!/bin/sh\nexec {exec} "$1" "$2" "$3"\n'
+SCRIPT = '#!/bin/sh\nexec {python} {shim} "$1" "$2" "$3"\n'
 WAITS = r"^(?P<job>\d+_(?P<index>\d+))\|waits\|.*(?P<batch>b[a-z2-7]{14})$"
 RUNS = WAITS.replace("waits", "runs")
 ANY = WAITS.replace("waits", r"\w+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -141,6 +142,7 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         used=active,
         queue=loop.source.queue,
         submissions=loop.source.submissions,
+        barred=Counter(hold.reason for _, _, hold in loop.source.barred.told()),
         uncollected=uncollected,
         collected=tally.attempts,
         collected_bytes=tally.bytes,

@@ -31,16 +31,23 @@ def of_queues(sources: Sequence[SourceSnapshot]) -> Sequence[Metric]:
         " seconds for which it remembers ended jobs.",
         labels=["source", "limit"],
     )
+    barred = GaugeMetricFamily(
+        "reconciler_source_barred_sweeps",
+        "Sweeps of which nothing is submitted there now: refused, or none of its jobs begins its task.",
+        labels=["source", "reason"],
+    )
     for source in sources:
         for name, value in _limits(source.site):
             limits.add_metric([source.name, name], value)
+        for reason, sweeps in source.barred.items():
+            barred.add_metric([source.name, reason], sweeps)
         queue = source.queue
         if queue is not None:
             for state in JobState:
                 jobs.add_metric([source.name, state.value], queue.states.get(state, 0))
             stuck.add_metric([source.name], sum(each.jobs for each in queue.waits if each.wait.stuck))
             submissions.add_metric([source.name], source.submissions)
-    return [family for family in (jobs, stuck, submissions, limits) if family.samples]
+    return [family for family in (jobs, stuck, submissions, limits, barred) if family.samples]
 
 
 def _limits(site: Site | None) -> Iterator[tuple[str, int]]:

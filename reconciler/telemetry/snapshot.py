@@ -69,6 +69,7 @@ class SourceSnapshot:
     queue: QueueView | None = None  # of its scheduler, if it has one and was listed
     submissions: int = 0  # only ever grows
     site: Site | None = None  # what its scheduler bears, if it told
+    barred: Mapping[str, int] = field(default_factory=dict)  # reason → sweeps of which it takes nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

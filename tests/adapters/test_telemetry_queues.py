@@ -52,3 +52,17 @@ def test_what_a_scheduler_said_it_bears_is_told_as_far_as_it_said_it() -> None:
         'reconciler_source_scheduler_limit{limit="array_size",source="c"} 1000.0',
         'reconciler_source_scheduler_limit{limit="account_jobs",source="c"} 40.0',
     ] == [line for line in told if line.startswith("reconciler_source_scheduler_limit")]
+
+
+def test_sweeps_of_which_a_source_takes_nothing_are_counted_by_their_reason() -> None:
+    telemetry = Telemetry(version="1")
+    barred = {"JobsNotStarting": 2, "SubmissionRefused": 1}
+    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, barred=barred)
+
+    telemetry.publish(Snapshot(sources=(source,)))
+
+    told = generate_latest(telemetry.registry).decode().splitlines()
+    assert [
+        'reconciler_source_barred_sweeps{reason="JobsNotStarting",source="c"} 2.0',
+        'reconciler_source_barred_sweeps{reason="SubmissionRefused",source="c"} 1.0',
+    ] == [line for line in told if line.startswith("reconciler_source_barred")]

@@ -17,6 +17,7 @@ $RECONCILER_SLURM_ROOT names the root of another system, whose Slurm it is then:
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import secrets
@@ -96,11 +97,23 @@ class SlurmLab:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = (0, 0)
         self._root = os.environ.get("RECONCILER_SLURM_ROOT", "")
+        self._elsewhere = ["chroot", self._root] if self._root else []
 
-    @property
+    @functools.cached_property
     def version(self) -> str:
         """As "22.05.8"."""
-        return self.run("squeue", "--version").split()[-1]
+        said = subprocess.run(
+            [*self._elsewhere, "/usr/sbin/slurmctld", "-V"], check=True, capture_output=True, text=True
+        )
+        return said.stdout.split()[-1]
+
+    @property
+    def year(self) -> int:
+        return int(self.version.partition(".")[0])
+
+    def first_id(self, number: str) -> str:
+        """What FirstJobId must say so that the next job has this number."""
+        return str(int(number) - 1) if self.year <= 20 else number
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -112,7 +125,9 @@ class SlurmLab:
         """A Python whose programs find this cluster, as a login shell of the site would set it up."""
         python = self.folder / "python"
         if not python.exists():
-            python.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {sys.executable} "$@"\n')
+            clients = f"{self._root}.bin"
+            path = f"case :$PATH: in *:{clients}:*) ;; *) PATH={clients}:$PATH ;; esac\n" if self._root else ""
+            python.write_text(f'#!/bin/sh\n{path}SLURM_CONF={self.folder}/slurm.conf exec {sys.executable} "$@"\n')
             python.chmod(0o755)
         return python
 
@@ -132,13 +147,13 @@ class SlurmLab:
         self.folder.chmod(0o755)
         for name in ("state", *(f"spool.{node}" for node in self.nodes)):
             (self.folder / name).mkdir(exist_ok=True)
-        if self._root and int(self.version.partition(".")[0]) >= 22:  # those want control groups, unless told not to
-            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         port, first = _free_ports(2 + len(self.nodes))
         self._ports = (port, first + 1)
         if self.accounts is not None:
             self._settings.update(self.accounts.configure(first))
         self.configure()
+        if self._root and self.year >= 22:  # those want control groups, unless told not to
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
@@ -198,7 +213,9 @@ class SlurmLab:
         self._children["slurmdbd"].send_signal(number)
 
     def lose_state(self, **settings: str) -> None:
-        """The controller begins anew: it knows no job any more, and counts their ids from FirstJobId again."""
+        """The controller begins anew: it knows no job any more, and counts their ids from FirstJobId, if given."""
+        if "FirstJobId" in settings:
+            settings["FirstJobId"] = self.first_id(settings["FirstJobId"])
         self.kill_controller()
         shutil.rmtree(self.folder / "state")
         (self.folder / "state").mkdir()
@@ -240,6 +257,8 @@ class SlurmLab:
     def configure(self, **settings: str) -> None:
         """Write slurm.conf, with these lines changed; daemons that start from now on heed it."""
         self._settings.update(settings)
+        if self.year <= 20:  # where it is always so
+            self._settings.pop("AccountingStoreFlags", None)
         host = socket.gethostname().partition(".")[0]
         port, first = self._ports
         text = CONFIG.format(
@@ -257,7 +276,7 @@ class SlurmLab:
 
     def _spawn(self, name: str, argv: list[str], more: Mapping[str, str] = MappingProxyType({})) -> None:
         """more: of its environment."""
-        elsewhere = ["chroot", self._root] if self._root and name != "mariadbd" else []
+        elsewhere = self._elsewhere if name != "mariadbd" else []
         with (self.folder / f"{name}.out").open("ab") as out:
             self._children[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *elsewhere, *argv],  # whoever started it may be killed

@@ -49,12 +49,16 @@ def elements(lab: SlurmLab) -> Mapping[str, str]:
 
 
 def forget(lab: SlurmLab, *, next_id: str) -> None:
-    """The controller dies, and with it all that it had saved; this is the number of the next job."""
+    """The controller dies, and with it all that it had saved; this is the number of the next job.
+
+    What ran is ended by its node, which is told to: whoever got its number before that would be ended with it.
+    """
     lab.kill_controller()
     _renumber(lab, next_id)
     shutil.rmtree(lab.folder / "state")
     (lab.folder / "state").mkdir()
     _up(lab)
+    until(lambda: not any(_living(lab, node) for node in lab.nodes))
 
 
 def keep(lab: SlurmLab) -> Path:
@@ -83,7 +87,7 @@ def _up(lab: SlurmLab) -> None:
 def _renumber(lab: SlurmLab, first: str) -> None:
     file = lab.folder / "slurm.conf"
     text = re.sub(r"^FirstJobId=.*\n", "", file.read_text(), flags=re.MULTILINE)
-    file.write_text(f"FirstJobId={first}\n{text}")
+    file.write_text(f"FirstJobId={lab.first_id(first)}\n{text}")
 
 
 @contextlib.contextmanager

@@ -58,12 +58,14 @@ async def test_a_job_that_comes_back_after_it_was_given_up_runs_nothing(lab: Slu
     with closed(lab):
         await visit.start(spec)
         number = number_of(lab)
-        saved = keep(lab)
-        forget(lab, next_id="1")
-        assert gone(await visit.until(spec.eid, gone))
-        revoked = await visit.ask(slurm.dialect.revoke([spec.eid]))
-        put_back(lab, saved)
-        back = number_of(lab)
+        lab.run("scontrol", "hold", number)  # a controller that is started anew may open what is closed
+    saved = keep(lab)
+    forget(lab, next_id="1")
+    assert gone(await visit.until(spec.eid, gone))
+    revoked = await visit.ask(slurm.dialect.revoke([spec.eid]))
+    put_back(lab, saved)
+    back = number_of(lab)
+    lab.run("scontrol", "release", number)
 
     until(lambda: f"{number}_0" not in elements(lab))
     told = lab.run("scontrol", "show", "job", f"{number}_0")

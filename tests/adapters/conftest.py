@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,40 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "fakes"))
 
 from git_repository import GitRepository, mirror_of
+
+from reconciler.cli.__main__ import execute
+
+
+@pytest.fixture
+def ask(lab, capsys):
+    """Run a command line against the `lab` of the module; gives its exit code, stdout and stderr."""
+
+    def run(*words):
+        code = execute(["--config", str(lab.config), *words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def shown(ask):
+    """The stdout of a command that succeeds."""
+
+    def run(*words):
+        code, out, err = ask(*words)
+        assert (0, "") == (code, err)
+        return out
+
+    return run
+
+
+@pytest.fixture
+def folder():
+    """A path that is short enough for sockets in it."""
+    made = Path(tempfile.mkdtemp(prefix="r"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from toy_cluster import ToyCluster
+from toy_cluster import ToyCluster, a_toy_cluster
 
 from reconciler.core.wire_json import found_from_json
 
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[ToyCluster]:
-    folder = Path(tempfile.mkdtemp(prefix="s-"))
-    cluster = ToyCluster(folder)
-    yield cluster
-    for session in cluster.sessions:
-        await session.aclose()
-    shutil.rmtree(folder, ignore_errors=True)
+    async with a_toy_cluster() as cluster:
+        yield cluster
 
 
 async def test_the_last_words_of_a_job_that_ended_before_it_could_claim_anything_are_told(cluster: ToyCluster) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from toy_cluster import ToyCluster
+from toy_cluster import ToyCluster, a_toy_cluster
 
 from reconciler.core.errors import Fenced
 from reconciler.core.model import Eid
@@ -21,12 +18,8 @@ ROW = r"^(?P<job>\d+)_\d+\|\w+\|.*(?P<batch>b[a-z2-7]{14})$"
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[ToyCluster]:
-    folder = Path(tempfile.mkdtemp(prefix="s-"))
-    cluster = ToyCluster(folder)
-    yield cluster
-    for session in cluster.sessions:
-        await session.aclose()
-    shutil.rmtree(folder, ignore_errors=True)
+    async with a_toy_cluster() as cluster:
+        yield cluster
 
 
 async def _restrict(cluster: ToyCluster, session: Session, limits: dict[Eid, int], says: str = "true") -> object:

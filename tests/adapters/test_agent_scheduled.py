@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_cluster import PATIENCE_S, SCRIPT, ToyCluster
+from toy_cluster import PATIENCE_S, SCRIPT, ToyCluster, a_toy_cluster
 
 from reconciler.core.errors import Busy, Fenced, Garbled, NoReply, Refused, SourceError
 from reconciler.core.identity import batch_eid
@@ -27,15 +23,8 @@ from reconciler.links.local import LocalLink
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[ToyCluster]:
-    folder = Path(tempfile.mkdtemp(prefix="s-"))
-    cluster = ToyCluster(folder)
-    yield cluster
-    for session in cluster.sessions:
-        await session.aclose()
-    for file in cluster.queue.glob("job-*/runs-*"):
-        with contextlib.suppress(OSError):
-            os.killpg(int(file.read_text()), signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    async with a_toy_cluster() as cluster:
+        yield cluster
 
 
 # ---------------------------------------------------------------------------------------------- submissions

@@ -13,7 +13,7 @@ from cli_lab import AT, LR, Lab
 from state_damage import make_newer, make_older
 
 from reconciler import requests
-from reconciler.cli.__main__ import execute, main
+from reconciler.cli.__main__ import main
 from reconciler.core.model import Phase
 from reconciler.requests import Outcome, Verb
 
@@ -23,18 +23,6 @@ def lab(tmp_path):
     lab = Lab(tmp_path)
     lab.accept()
     return lab
-
-
-@pytest.fixture
-def ask(lab, capsys):
-    """Run a command line; gives its exit code, stdout and stderr."""
-
-    def run(*words):
-        code = execute(["--config", str(lab.config), *words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @contextmanager

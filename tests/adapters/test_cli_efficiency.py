@@ -33,18 +33,7 @@ def _wait(lab, task):
             pass
 
 
-@pytest.fixture
-def ask(lab, capsys):
-    def run(*words):
-        assert execute(["--config", str(lab.config), *words]) == 0
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return captured.out
-
-    return run
-
-
-def test_each_task_is_shown_with_what_its_newest_measured_attempt_used(lab, ask):
+def test_each_task_is_shown_with_what_its_newest_measured_attempt_used(lab, shown):
     first, second, third = (task.key.task for task in lab.tasks())
     expected = f"""\
 TASK        PHASE      TOOK  CPU       MEMORY               WALLTIME  PARAMETERS
@@ -60,20 +49,20 @@ hint: `memory`: 16 GiB asked for, the largest process used 1 GiB; 1.5 GiB would 
 hint: `walltime`: 60 min asked for, the longest task took 8 s; a shorter one starts sooner in a queue
 """
     assert [line.split() for line in expected.splitlines()] == [
-        line.split() for line in ask("efficiency", "lr").splitlines()
+        line.split() for line in shown("efficiency", "lr").splitlines()
     ]
 
 
-def test_the_summary_is_over_all_tasks_whatever_is_listed(ask):
-    assert "1 task measured; 50% of the processor time that was reserved was used" in ask(
+def test_the_summary_is_over_all_tasks_whatever_is_listed(shown):
+    assert "1 task measured; 50% of the processor time that was reserved was used" in shown(
         "efficiency", "lr", "--limit", "0"
     )
-    told = json.loads(ask("efficiency", "lr", "--limit", "1", "-o", "json"))
+    told = json.loads(shown("efficiency", "lr", "--limit", "1", "-o", "json"))
     assert (1, True, 1) == (told["summary"]["tasks"], told["more"], len(told["tasks"]))
 
 
-def test_the_json_has_exactly_the_promised_keys(ask):
-    told = json.loads(ask("efficiency", "lr", "-o", "json"))
+def test_the_json_has_exactly_the_promised_keys(shown):
+    told = json.loads(shown("efficiency", "lr", "-o", "json"))
     assert list(told) == ["sweep", "summary", "more", "tasks"]
     assert list(told["summary"]) == ["tasks", "cpu", "cpuPerTask", "memory", "walltime", "hints"]
     (task,) = told["tasks"]
@@ -85,12 +74,12 @@ def test_the_json_has_exactly_the_promised_keys(ask):
     )  # fmt: skip
 
 
-def test_task_and_why_tell_it_of_the_newest_attempt(lab, ask):
+def test_task_and_why_tell_it_of_the_newest_attempt(lab, shown):
     first, second, _ = (task.key.task for task in lab.tasks())
     used = "8s, cpu 50% of 4, memory 1 GiB (6% of 16 GiB), walltime 0% of 1h00m"
-    assert f"used:        {used}" in ask("task", "lr", first).splitlines()
-    assert f"used: {used}" in ask("why", "lr", first).splitlines()
-    assert "used" not in ask("task", "lr", second)
+    assert f"used:        {used}" in shown("task", "lr", first).splitlines()
+    assert f"used: {used}" in shown("why", "lr", first).splitlines()
+    assert "used" not in shown("task", "lr", second)
 
 
 def test_a_sweep_of_which_nothing_has_ended_is_told_so(tmp_path, capsys):

@@ -22,18 +22,6 @@ def lab(tmp_path):
     return Lab(tmp_path)
 
 
-@pytest.fixture
-def ask(lab, capsys):
-    """Run a command line; gives its exit code, stdout and stderr."""
-
-    def run(*words):
-        code = execute(["--config", str(lab.config), *words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def test_an_unknown_command_is_wrong_usage_and_names_the_nearest(ask):
     expected = "reconciler: there is no command 'sttus'; did you mean status?\nhint: see `reconciler --help`\n"
     assert (64, "", expected) == ask("sttus")

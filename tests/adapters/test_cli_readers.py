@@ -46,21 +46,8 @@ def lab(tmp_path):
 
 
 @pytest.fixture
-def ask(lab, capsys):
-    """The stdout of a command that succeeds."""
-
-    def run(*words):
-        assert execute(["--config", str(lab.config), *words]) == 0
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return captured.out
-
-    return run
-
-
-@pytest.fixture
-def ask_json(ask):
-    return lambda *words: json.loads(ask(*words, "-o", "json"))
+def ask_json(shown):
+    return lambda *words: json.loads(shown(*words, "-o", "json"))
 
 
 def write(attempt, name, text):
@@ -76,7 +63,7 @@ def normal(text):
 # ------------------------------------------------------------------------------------------------ status
 
 
-def test_status_as_a_table(ask):
+def test_status_as_a_table(shown):
     expected = """\
 SWEEP  READY  DONE  RUNNING  WAITING  FAILED  SUMMARY
 lr     False  1/3   0        1        1       1 failed, 1 succeeded, 1 waiting
@@ -87,7 +74,7 @@ here    yes  0       2      -
 revision c0ffee000000
 no daemon runs; this is from AGE ago: start it with `reconciler run`
 """
-    assert sorted(expected.split()) == sorted(normal(ask("status")).split())
+    assert sorted(expected.split()) == sorted(normal(shown("status")).split())
 
 
 def test_status_as_json_has_exactly_the_promised_keys(ask_json):
@@ -113,7 +100,7 @@ def test_status_as_json_counts_tasks_by_phase(ask_json):
     }  # fmt: skip
 
 
-def test_conditions_that_the_daemon_wrote_are_shown(lab, ask, ask_json):
+def test_conditions_that_the_daemon_wrote_are_shown(lab, shown, ask_json):
     with lab.store() as store:
         stalled = Condition(
             type="Stalled", status=ConditionStatus.TRUE, reason="MaxFailuresReached", message="1 task failed, 0 may"
@@ -121,7 +108,7 @@ def test_conditions_that_the_daemon_wrote_are_shown(lab, ask, ask_json):
         ready = Condition(type="Ready", status=ConditionStatus.FALSE, reason="MaxFailuresReached")
         store.set_status(SweepName("lr"), [ready, stalled], None)
     assert [each["type"] for each in ask_json("status", "lr")["sweeps"][0]["conditions"]] == ["Ready", "Stalled"]
-    assert "lr: Stalled: 1 task failed, 0 may" in ask("status").splitlines()
+    assert "lr: Stalled: 1 task failed, 0 may" in shown("status").splitlines()
 
 
 def test_conditions_that_the_counts_have_overtaken_are_not_believed(lab, ask_json):
@@ -132,22 +119,22 @@ def test_conditions_that_the_counts_have_overtaken_are_not_believed(lab, ask_jso
     assert next((each["type"], each["status"]) for each in conditions) == ("Ready", "False")
 
 
-def test_a_broken_manifest_is_told_with_its_place(lab, ask):
+def test_a_broken_manifest_is_told_with_its_place(lab, shown):
     error = {"file": "sweeps.d/x.yaml", "line": 3, "column": 7, "reason": "UnknownField", "message": "no", "hint": ""}
     with lab.store() as store:
         store.set_invalid("sweeps.d/x.yaml", None, [error], AT)
-    assert "sweeps.d/x.yaml:3:7: no [UnknownField]" in ask("status").splitlines()
+    assert "sweeps.d/x.yaml:3:7: no [UnknownField]" in shown("status").splitlines()
 
 
-def test_status_says_nothing_of_a_daemon_that_runs(lab, ask):
+def test_status_says_nothing_of_a_daemon_that_runs(lab, shown):
     with lab.daemon():
-        assert "daemon" not in ask("status")
+        assert "daemon" not in shown("status")
 
 
 # ------------------------------------------------------------------------------------------------ tasks
 
 
-def test_tasks_as_a_table(lab, ask):
+def test_tasks_as_a_table(lab, shown):
     first, second, third = (task.key.task for task in lab.tasks())
     expected = f"""\
 TASK        PHASE      ATTEMPT  SOURCE  PARAMETERS  REASON
@@ -155,7 +142,7 @@ TASK        PHASE      ATTEMPT  SOURCE  PARAMETERS  REASON
 {second}  failed     1        here    lr=0.01     UserError
 {third}  waiting    -        -       lr=0.001
 """
-    assert expected == ask("tasks", "lr")
+    assert expected == shown("tasks", "lr")
 
 
 def test_tasks_as_json(lab, ask_json):
@@ -169,8 +156,8 @@ def test_tasks_of_one_phase(lab, ask_json):
     assert [task["phase"] for task in ask_json("tasks", "lr", "--phase", "failed")["tasks"]] == ["failed"]
 
 
-def test_a_limited_list_says_that_there_is_more(ask, ask_json):
-    assert ask("tasks", "lr", "--limit", "2").endswith("… and more; `--limit` shows more than 2\n")
+def test_a_limited_list_says_that_there_is_more(shown, ask_json):
+    assert shown("tasks", "lr", "--limit", "2").endswith("… and more; `--limit` shows more than 2\n")
     assert ask_json("tasks", "lr", "--limit", "2")["more"] is True
 
 
@@ -189,8 +176,8 @@ def test_a_task_as_json(lab, ask_json):
     assert list(told["events"][-1]) == ["at", "sweep", "task", "attempt", "reason", "message"]
 
 
-def test_a_task_as_a_table(lab, ask):
-    lines = ask("task", "lr", lab.tasks()[1].key.task).splitlines()
+def test_a_task_as_a_table(lab, shown):
+    lines = shown("task", "lr", lab.tasks()[1].key.task).splitlines()
     assert lines[1:5] == [
         "phase:       failed (UserError)",
         "parameters:  lr=0.01",
@@ -212,18 +199,18 @@ def test_why_of_a_waiting_task(lab, ask_json):
     assert told["retries"] == {"limit": 2, "used": 0, "left": 2}
 
 
-def test_why_of_a_failed_task_shows_the_end_of_its_stderr(lab, ask):
-    lines = ask("why", "lr", lab.tasks()[1].key.task).splitlines()
+def test_why_of_a_failed_task_shows_the_end_of_its_stderr(lab, shown):
+    lines = shown("why", "lr", lab.tasks()[1].key.task).splitlines()
     assert lines[0].endswith(" (lr=0.01) is failed")
     assert "attempt 1 on here: failed, exit 1, UserError: exit code 1" in lines
     assert "  ValueError: too hot" in lines
 
 
-def test_why_says_that_no_daemon_runs(lab, ask):
+def test_why_says_that_no_daemon_runs(lab, shown):
     waiting = lab.tasks()[2].key.task
-    assert "no daemon runs, so nothing starts: start it with `reconciler run`" in ask("why", "lr", waiting)
+    assert "no daemon runs, so nothing starts: start it with `reconciler run`" in shown("why", "lr", waiting)
     with lab.daemon():
-        assert "no daemon runs" not in ask("why", "lr", waiting)
+        assert "no daemon runs" not in shown("why", "lr", waiting)
 
 
 def test_why_of_a_task_whose_code_differs_on_the_only_source(tmp_path, capsys):
@@ -259,10 +246,10 @@ def test_why_of_a_paused_sweep(tmp_path, capsys):
 # ------------------------------------------------------------------------------------------------ logs
 
 
-def test_logs_are_the_bytes_of_the_task(lab, ask):
+def test_logs_are_the_bytes_of_the_task(lab, shown):
     first, second, _ = lab.tasks()
-    assert ask("logs", "lr", first.key.task) == "accuracy 0.9\n"
-    assert ask("logs", "lr", second.key.task, "--stderr") == "Traceback:\nValueError: too hot\n"
+    assert shown("logs", "lr", first.key.task) == "accuracy 0.9\n"
+    assert shown("logs", "lr", second.key.task, "--stderr") == "Traceback:\nValueError: too hot\n"
 
 
 def test_logs_as_json(lab, ask_json):
@@ -325,14 +312,14 @@ def keys(value):
 # ------------------------------------------------------------------------------------------------ watch
 
 
-def test_watch_prints_lines_when_nobody_looks(ask):
-    lines = ask("watch", "--for", "0.3", "--interval", "0.1").splitlines()
+def test_watch_prints_lines_when_nobody_looks(shown):
+    lines = shown("watch", "--for", "0.3", "--interval", "0.1").splitlines()
     assert [line for line in lines if " lr: " in line] == lines[:1]
     assert lines[-1].endswith("#1 Failed: told")
 
 
-def test_watch_as_json_is_a_status_on_each_line(ask):
-    lines = ask("watch", "--for", "0.25", "--interval", "0.1", "-o", "json").splitlines()
+def test_watch_as_json_is_a_status_on_each_line(shown):
+    lines = shown("watch", "--for", "0.25", "--interval", "0.1", "-o", "json").splitlines()
     assert len(lines) == 3
     assert {tuple(json.loads(line)) for line in lines} == {("revision", "sweeps", "sources")}
 
@@ -340,12 +327,12 @@ def test_watch_as_json_is_a_status_on_each_line(ask):
 # ------------------------------------------------------------------------------------------------ where it is printed
 
 
-def test_nothing_is_cut_off_where_there_is_no_terminal(lab, ask):
+def test_nothing_is_cut_off_where_there_is_no_terminal(lab, shown):
     long = "x" * 500
     lab.accept(LR.replace("name: lr", "name: long").replace("[0.1, 0.01, 0.001]", f"[{long}]"))
-    assert f"lr={long}\n" in ask("tasks", "long")
+    assert f"lr={long}\n" in shown("tasks", "long")
 
 
-def test_what_a_manifest_says_cannot_drive_the_terminal(lab, ask):
+def test_what_a_manifest_says_cannot_drive_the_terminal(lab, shown):
     lab.accept(LR.replace("name: lr", "name: odd").replace("[0.1, 0.01, 0.001]", r'["\e[2J[red]"]'))
-    assert "lr=\ufffd[2J[red]" in ask("tasks", "odd")
+    assert "lr=\ufffd[2J[red]" in shown("tasks", "odd")

@@ -9,7 +9,6 @@ import pytest
 from cli_lab import AT, HERE, Lab
 
 from reconciler import requests
-from reconciler.cli.__main__ import execute
 from reconciler.core.status import Problem, SourceFacts, source_status
 from reconciler.core.status_json import source_json
 
@@ -73,16 +72,6 @@ def tell(lab):
             store.set_source(HERE, source_json(source_status(facts)), AT)
 
     return write
-
-
-@pytest.fixture
-def ask(lab, capsys):
-    def run(*words):
-        code = execute(["--config", str(lab.config), *words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_a_source_is_one_line_and_what_is_wrong_with_it_is_said_below(tell, ask) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -31,13 +29,6 @@ from tests.fakes.ssh_lab import ADDRESS, SshHost, SshLab, free_port
 
 SECRET = "ghp-0123456789"
 V2 = ("AcceptEnv GIT_PROTOCOL",)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="r"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture

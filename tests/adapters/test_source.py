@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from virtual_clock import HastyClock
 
 from reconciler.core.errors import Fenced, Garbled, NoReply, NotSent, Refused
 from reconciler.core.model import Eid, HostIdentity, InstanceId, SourceName
@@ -25,20 +26,6 @@ HELLO = Hello(
     clock=5.0,
     owner=InstanceId("aaaa"),
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def elapsed(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class ScriptedSession:
@@ -85,8 +72,8 @@ class ScriptedLink:
         return session
 
 
-def source(*sessions: ScriptedSession | Exception) -> tuple[Source, Clock]:
-    clock = Clock()
+def source(*sessions: ScriptedSession | Exception) -> tuple[Source, HastyClock]:
+    clock = HastyClock()
     config = SourceConfig(name=SourceName("laptop"), root="/r")
     link = ScriptedLink(*sessions)
     return Source(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from virtual_clock import HastyClock
+
 from reconciler.core.errors import Refused
 from reconciler.core.model import HostIdentity, InstanceId, SourceName
 from reconciler.core.settings import SourceConfig
@@ -12,20 +14,6 @@ from reconciler.dialects.process import ProcessDialect
 from reconciler.source import Source
 
 HOME = HostIdentity(host="h", machine="m", boot="b")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def elapsed(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class Far:
@@ -59,7 +47,7 @@ def seen(clock: float) -> Reply:
     )
 
 
-async def source(clock: Clock, link: Far, host: str | None = None) -> Source:
+async def source(clock: HastyClock, link: Far, host: str | None = None) -> Source:
     found = Source(
         config=SourceConfig(name=SourceName("far"), root="/r", host=host),
         instance=InstanceId("aaaa"),
@@ -73,7 +61,7 @@ async def source(clock: Clock, link: Far, host: str | None = None) -> Source:
 
 
 async def test_a_look_tells_how_far_away_the_source_is_and_how_wrong_its_clock() -> None:
-    clock = Clock()
+    clock = HastyClock()
     far = await source(clock, Far(lambda: clock.sleep(2.0), seen(107.0)))
 
     await far.look()
@@ -82,7 +70,7 @@ async def test_a_look_tells_how_far_away_the_source_is_and_how_wrong_its_clock()
 
 
 async def test_what_a_far_machine_has_is_asked_once_and_a_refusal_harms_nothing() -> None:
-    clock = Clock()
+    clock = HastyClock()
     has = Reply(body={"gpus": ["A100"], "programs": ["git"]})
     link = Far(lambda: clock.sleep(0.0), seen(1.0), Refused("BadRequest", "no such"), seen(1.0), has, seen(1.0))
     far = await source(clock, link, "ssh://far")
@@ -95,7 +83,7 @@ async def test_what_a_far_machine_has_is_asked_once_and_a_refusal_harms_nothing(
 
 
 async def test_this_machine_is_not_surveyed() -> None:
-    clock = Clock()
+    clock = HastyClock()
     link = Far(lambda: clock.sleep(0.0), seen(1.0))
 
     await (await source(clock, link)).look()

@@ -7,8 +7,6 @@ is the judge: each ran once.
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from reconciler.core.model import InstanceId
 from reconciler.links.base import NEWCOMER, Ruler
 from reconciler.links.lines import LineSession
 from reconciler.links.ssh import SshLink
-from tests.fakes.ssh_lab import SshLab
+from tests.fakes.ssh_lab import SshLab, an_ssh_lab
 
 pytestmark = pytest.mark.real("openssh-server")
 
@@ -33,11 +31,8 @@ WITHIN_S = 1.5  # a session that has nothing to say does not come to its byte
 
 @pytest.fixture
 def lab() -> Iterator[SshLab]:
-    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
-    lab = SshLab(folder)
-    yield lab
-    lab.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with an_ssh_lab() as lab:
+        yield lab
 
 
 @dataclass

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +21,7 @@ from reconciler.core.errors import NotSent
 from reconciler.core.model import InstanceId
 from reconciler.links.ssh import SshLink
 from reconciler.links.ssh_connect import Way, connect
-from tests.fakes.ssh_lab import ADDRESS, SshLab, free_port, keygen
+from tests.fakes.ssh_lab import ADDRESS, SshLab, an_ssh_lab, free_port, keygen
 
 pytestmark = pytest.mark.real("openssh-server")
 
@@ -32,11 +30,8 @@ ME = getpass.getuser()
 
 @pytest.fixture
 def lab() -> Iterator[SshLab]:
-    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
-    lab = SshLab(folder)
-    yield lab
-    lab.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with an_ssh_lab() as lab:
+        yield lab
 
 
 async def greeted(link: SshLink, root: Path) -> bool:

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from reconciler.core.errors import NotSent, Refused
 from reconciler.core.model import InstanceId
 from reconciler.links import remote
-from tests.fakes.ssh_lab import SshLab
+from tests.fakes.ssh_lab import SshLab, an_ssh_lab
 
 pytestmark = pytest.mark.real("openssh-server")
 
@@ -33,11 +32,8 @@ RC_FILES = {
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[SshLab]:
-    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
-    lab = SshLab(folder)
-    yield lab
-    lab.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with an_ssh_lab() as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")

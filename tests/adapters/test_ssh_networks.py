@@ -5,13 +5,10 @@ everything is resolved by evidence.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from reconciler.core.wire import Reply, Request
 from reconciler.links.lines import LineSession
 from reconciler.links.ssh import SshLink
 from tests.fakes.networks import Network
-from tests.fakes.ssh_lab import SshHost, SshLab
+from tests.fakes.ssh_lab import SshHost, SshLab, an_ssh_lab
 
 pytestmark = [pytest.mark.real("openssh-server"), pytest.mark.real("iproute2"), pytest.mark.networks]
 
@@ -33,11 +30,8 @@ HELD = "until [ -e {folder}/go ]; do sleep 0.1; done"
 
 @pytest.fixture
 def lab() -> Iterator[SshLab]:
-    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
-    lab = SshLab(folder)
-    yield lab
-    lab.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with an_ssh_lab() as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -26,18 +24,15 @@ from reconciler.core.model import InstanceId
 from reconciler.core.wire import Reply, Request
 from reconciler.links.lines import LineSession
 from reconciler.links.ssh import SshLink
-from tests.fakes.ssh_lab import SshLab
+from tests.fakes.ssh_lab import SshLab, an_ssh_lab
 
 pytestmark = [pytest.mark.real("openssh-server"), pytest.mark.timeout(240)]
 
 
 @pytest.fixture
 def lab() -> Iterator[SshLab]:
-    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
-    lab = SshLab(folder)
-    yield lab
-    lab.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    with an_ssh_lab() as lab:
+        yield lab
 
 
 def agents(root: Path) -> list[int]:

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -241,3 +242,13 @@ def _name(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
+
+
+@contextlib.contextmanager
+def an_ssh_lab() -> Iterator[SshLab]:
+    """In a folder of its own, which is gone afterwards, as are its machines."""
+    folder = Path(tempfile.mkdtemp(prefix="r-ssh-"))
+    lab = SshLab(folder)
+    yield lab
+    lab.close()
+    shutil.rmtree(folder, ignore_errors=True)

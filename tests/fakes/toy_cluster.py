@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +128,17 @@ class ToyCluster:
 
     def ended(self, specs: list[AttemptSpec]) -> bool:
         return all(self.file(spec.eid, "exit.json").exists() for spec in specs)
+
+
+@contextlib.asynccontextmanager
+async def a_toy_cluster() -> AsyncIterator[ToyCluster]:
+    """In a folder of its own; what is left of its sessions and jobs is ended."""
+    folder = Path(tempfile.mkdtemp(prefix="s-"))
+    cluster = ToyCluster(folder)
+    yield cluster
+    for session in cluster.sessions:
+        await session.aclose()
+    for file in cluster.queue.glob("job-*/runs-*"):
+        with contextlib.suppress(OSError):
+            os.killpg(int(file.read_text()), signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,19 @@ class File:
     @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.name)
+
+    def keys(self, readers: Set[str]) -> set[str]:
+        """The keys of JSON that it writes, or reads with functions of these names."""
+        found: set[object] = set()
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Dict(keys=written):
+                    found |= {key.value for key in written if isinstance(key, ast.Constant)}
+                case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=key), *_]):
+                    found.add(key)
+                case ast.Call(func=ast.Name(id=name), args=[_, ast.Constant(value=key)]) if name in readers:
+                    found.add(key)
+        return {str(key) for key in found}
 
     def functions(self) -> Iterator[tuple[str, int]]:
         """Each function's place and its length in lines, docstring included."""
@@ -76,6 +89,14 @@ def _read() -> Repository:
 @pytest.fixture(scope="session")
 def repository() -> Repository:
     return _read()
+
+
+@pytest.fixture(scope="session")
+def spoken(repository: Repository) -> set[str]:
+    """Every word that the agent's code could put into a message, or look for in one."""
+    nodes = [node for file in repository.under("reconciler/agent") for node in ast.walk(file.tree)]
+    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return words | {node.arg for node in nodes if isinstance(node, ast.keyword | ast.arg) and node.arg is not None}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

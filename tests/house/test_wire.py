@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
@@ -14,34 +13,13 @@ READERS = {"_text", "_texts", "_integer", "_number", "_flag"}
 OPERATIONS = re.findall(r"^    (\w+) +\{", wire.__doc__ or "", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def spoken(repository):
-    """Every word that the agent's code could put into a message, or look for in one."""
-    words = set()
-    for file in repository.under("reconciler/agent"):
-        for node in ast.walk(file.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                words.add(node.value)
-            elif isinstance(node, ast.keyword | ast.arg):
-                words.add(node.arg)
-    return words
-
-
 def unspoken(words, spoken):
     """The words that the agent does not know; none while there is no agent."""
     return [word for word in words if spoken and word not in spoken]
 
 
 def test_the_agent_knows_each_key_that_we_read_or_write(repository, spoken):
-    keys = set()
-    for node in ast.walk(repository.find("reconciler/core/wire_json.py").tree):
-        match node:
-            case ast.Dict(keys=written):
-                keys |= {key.value for key in written if isinstance(key, ast.Constant)}
-            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=key), *_]):
-                keys.add(key)
-            case ast.Call(func=ast.Name(id=name), args=[_, ast.Constant(value=key)]) if name in READERS:
-                keys.add(key)
+    keys = repository.find("reconciler/core/wire_json.py").keys(READERS)
 
     assert {"eid", "argv", "machine", "exit_code", "memory_mib"} <= keys
     assert unspoken(sorted(keys), spoken) == []

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-
-import pytest
 
 from reconciler.agent import folders
 from reconciler.core import wire_trees
 from reconciler.core.trees import What
 
 READERS = {"_text", "_integer", "_list", "_bytes"}
-
-
-@pytest.fixture(scope="module")
-def spoken(repository):
-    """Every word that the agent's code could put into a message, or look for in one."""
-    nodes = [node for file in repository.under("reconciler/agent") for node in ast.walk(file.tree)]
-    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return words | {node.arg for node in nodes if isinstance(node, ast.keyword | ast.arg)}
 
 
 def test_the_operations_are_those_that_are_described():
@@ -29,15 +18,7 @@ def test_the_operations_are_those_that_are_described():
 
 
 def test_the_agent_knows_each_key_that_we_read_or_write(repository, spoken):
-    keys = set()
-    for node in ast.walk(repository.find("reconciler/core/wire_trees.py").tree):
-        match node:
-            case ast.Dict(keys=written):
-                keys |= {key.value for key in written if isinstance(key, ast.Constant)}
-            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=key), *_]):
-                keys.add(key)
-            case ast.Call(func=ast.Name(id=name), args=[_, ast.Constant(value=key)]) if name in READERS:
-                keys.add(key)
+    keys = repository.find("reconciler/core/wire_trees.py").keys(READERS)
 
     assert {"changed", "seal", "left", "before"} <= keys
     assert [] == sorted(keys - spoken)

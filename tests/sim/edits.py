@@ -124,13 +124,16 @@ class Edits:
 
     # -- what
 
+    def _any_good(self) -> tuple[str, Sweep] | None:
+        """The file of a sweep that can be read, by chance."""
+        good = [(path, sweep) for path, (_, sweep) in self.tree.files.items() if sweep is not None]
+        return self.dice.choice(good) if good else None
+
     def _change_one(self) -> bool:
-        good = [path for path, (_, sweep) in self.tree.files.items() if sweep is not None]
-        if not good:
+        chosen = self._any_good()
+        if chosen is None:
             return False
-        path = self.dice.choice(good)
-        sweep = self.tree.files[path][1]
-        assert sweep is not None
+        path, sweep = chosen
         self._push(Tree({**self.tree.files, path: _file(self._changed(sweep))}))
         return True
 
@@ -150,12 +153,10 @@ class Edits:
         return True
 
     def _spoil(self, *, named: bool) -> bool:
-        good = [path for path, (_, sweep) in self.tree.files.items() if sweep is not None]
-        if not good:
+        chosen = self._any_good()
+        if chosen is None:
             return False
-        path = self.dice.choice(good)
-        sweep = self.tree.files[path][1]
-        assert sweep is not None
+        path, sweep = chosen
         before = self.tree
         self._push(Tree({**before.files, path: (BROKEN % sweep.name if named else UNNAMED, None)}))
         self.world.loop.kernel.call_later(self.dice.expovariate(1 / 60), lambda: self._mend(path, sweep))
@@ -183,12 +184,10 @@ class Edits:
 
     def _force(self) -> bool:
         """The last commit is replaced; the next one may build upon that, or not."""
-        good = [path for path, (_, sweep) in self.tree.files.items() if sweep is not None]
-        if not good:
+        chosen = self._any_good()
+        if chosen is None:
             return False
-        path = self.dice.choice(good)
-        sweep = self.tree.files[path][1]
-        assert sweep is not None
+        path, sweep = chosen
         self._push(Tree({**self.tree.files, path: _file(self._changed(sweep))}), amend=True)
         return True
 

@@ -252,6 +252,14 @@ class SlurmLab:
     def until_it_answers(self) -> None:
         _until(self.answers, "the controller")
 
+    def renew_nodes(self) -> None:
+        """They remember no job: a node starts none of a number that it was told to end a while ago. None may run."""
+        for node in self.nodes:
+            self.kill_node(node, signal.SIGTERM)
+            shutil.rmtree(self.folder / f"spool.{node}")
+            (self.folder / f"spool.{node}").mkdir()
+            self.start_node(node)
+
     # ------------------------------------------------------------------------------------------ its daemons
 
     def configure(self, **settings: str) -> None:

@@ -51,7 +51,8 @@ def elements(lab: SlurmLab) -> Mapping[str, str]:
 def forget(lab: SlurmLab, *, next_id: str) -> None:
     """The controller dies, and with it all that it had saved; this is the number of the next job.
 
-    What ran is ended by its node, which is told to: whoever got its number before that would be ended with it.
+    What ran is ended by its node, which is told to: whoever got its number before that would be ended with it, and
+    whoever gets it soon after does not start there.
     """
     lab.kill_controller()
     _renumber(lab, next_id)
@@ -59,6 +60,8 @@ def forget(lab: SlurmLab, *, next_id: str) -> None:
     (lab.folder / "state").mkdir()
     _up(lab)
     until(lambda: not any(_living(lab, node) for node in lab.nodes))
+    lab.renew_nodes()
+    lab.until_idle()
 
 
 def keep(lab: SlurmLab) -> Path:

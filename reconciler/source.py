@@ -92,7 +92,8 @@ class Source:
         self._learn_at = float("-inf")
         self.shared: tuple[QueueView, frozenset[tuple[SweepName, int]]] | None = None  # for which limits were told
         self.limited: dict[int, int] = {}  # what arrays were told, and no listing has shown so far
-        self._quiet = self._listings = 0
+        self._quiet = 0
+        self.listings = 0  # clean ones
         self.submissions = 0  # that were begun
         self._submitted_at = float("-inf")
         self.portion = PORTION_MAX  # the most attempts of one submission, as far as limits were reached lately
@@ -110,7 +111,7 @@ class Source:
     def listed(self, queue: QueueView) -> None:
         """What the newest clean listing of its scheduler came to."""
         self._quiet = self._quiet + 1 if queue == self.queue else 0
-        self._listings += 1
+        self.listings += 1
         self.queue = queue
         silent = {array.number for array in queue.arrays if array.limit is None}
         self.limited = {number: limit for number, limit in self.limited.items() if number in silent}
@@ -122,7 +123,7 @@ class Source:
         return pause_s(
             every_s,
             quiet=self._quiet,
-            turn=self._listings,
+            turn=self.listings,
             seed=sum(f"{self.daemon} {self.config.name}".encode()),
             site=self.site,
         )

@@ -13,6 +13,7 @@ from reconciler.core.dispatch import Hold
 from reconciler.core.lifecycle import allowed_failures
 from reconciler.core.model import Code, Instant, Json, Phase, SourceName, SweepName
 from reconciler.core.pace import missed
+from reconciler.core.settings import SourceConfig
 from reconciler.core.status import CodeFacts, Problem, SourceFacts, SweepFacts, SweepStatus, sweep_status
 from reconciler.source import SourceState
 from reconciler.sourceloop import SourceLoop
@@ -142,6 +143,8 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         used=active,
         queue=loop.source.queue,
         submissions=loop.source.submissions,
+        listings=loop.source.listings,
+        declared=_declared(loop.source.config),
         barred=Counter(hold.reason for _, _, hold in loop.source.barred.told()),
         uncollected=uncollected,
         collected=tally.attempts,
@@ -149,6 +152,18 @@ def source_snapshot(loop: SourceLoop, active: int, uncollected: int) -> SourceSn
         collect_failures=tally.failures,
         link=_link(state),
     )
+
+
+def _declared(config: SourceConfig) -> Mapping[str, float]:
+    """What the operator allows on a scheduler that others use, too."""
+    if not config.scheduled:
+        return {}
+    return {
+        "jobs": config.slots,
+        "array_size": config.array_size,
+        "poll_seconds": config.poll_s,
+        "submit_seconds": config.submit_every_s,
+    }
 
 
 def _link(state: SourceState) -> LinkSnapshot:

@@ -12,6 +12,11 @@ from reconciler.telemetry.snapshot import SourceSnapshot
 
 def of_queues(sources: Sequence[SourceSnapshot]) -> Sequence[Metric]:
     """Of sources with a scheduler; none while there are none."""
+    families = (*_of_jobs(sources), *_counted(sources), _declared(sources), _told(sources), _barred(sources))
+    return [family for family in families if family.samples]
+
+
+def _of_jobs(sources: Sequence[SourceSnapshot]) -> Iterator[Metric]:
     jobs = GaugeMetricFamily(
         "reconciler_source_jobs",
         "Jobs of ours in the queue of the source's scheduler, as it was last listed.",
@@ -22,32 +27,66 @@ def of_queues(sources: Sequence[SourceSnapshot]) -> Sequence[Metric]:
         "Jobs of ours that will not start before somebody does something.",
         labels=["source"],
     )
+    for source in sources:
+        if source.queue is not None:
+            for state in JobState:
+                jobs.add_metric([source.name, state.value], source.queue.states.get(state, 0))
+            stuck.add_metric([source.name], sum(each.jobs for each in source.queue.waits if each.wait.stuck))
+    yield jobs
+    yield stuck
+
+
+def _counted(sources: Sequence[SourceSnapshot]) -> Iterator[Metric]:
     submissions = CounterMetricFamily(
         "reconciler_source_submissions", "Job arrays that the scheduler was told of.", labels=["source"]
     )
+    listings = CounterMetricFamily(
+        "reconciler_source_listings", "Listings of its queue that the scheduler has answered.", labels=["source"]
+    )
+    for source in sources:
+        if source.queue is not None:
+            submissions.add_metric([source.name], source.submissions)
+            listings.add_metric([source.name], source.listings)
+    yield submissions
+    yield listings
+
+
+def _declared(sources: Sequence[SourceSnapshot]) -> Metric:
+    declared = GaugeMetricFamily(
+        "reconciler_source_declared_limit",
+        "What the configuration allows there: jobs at once, tasks of one array, and the least seconds between two"
+        " listings of the queue and between two submissions.",
+        labels=["source", "limit"],
+    )
+    for source in sources:
+        for name, value in source.declared.items():
+            declared.add_metric([source.name, name], value)
+    return declared
+
+
+def _told(sources: Sequence[SourceSnapshot]) -> Metric:
     limits = GaugeMetricFamily(
         "reconciler_source_scheduler_limit",
         "What the source's scheduler said it bears: tasks of one array, jobs of the account, jobs of everybody, and"
         " seconds for which it remembers ended jobs.",
         labels=["source", "limit"],
     )
+    for source in sources:
+        for name, value in _limits(source.site):
+            limits.add_metric([source.name, name], value)
+    return limits
+
+
+def _barred(sources: Sequence[SourceSnapshot]) -> Metric:
     barred = GaugeMetricFamily(
         "reconciler_source_barred_sweeps",
         "Sweeps of which nothing is submitted there now: refused, or none of its jobs begins its task.",
         labels=["source", "reason"],
     )
     for source in sources:
-        for name, value in _limits(source.site):
-            limits.add_metric([source.name, name], value)
         for reason, sweeps in source.barred.items():
             barred.add_metric([source.name, reason], sweeps)
-        queue = source.queue
-        if queue is not None:
-            for state in JobState:
-                jobs.add_metric([source.name, state.value], queue.states.get(state, 0))
-            stuck.add_metric([source.name], sum(each.jobs for each in queue.waits if each.wait.stuck))
-            submissions.add_metric([source.name], source.submissions)
-    return [family for family in (jobs, stuck, submissions, limits, barred) if family.samples]
+    return barred
 
 
 def _limits(site: Site | None) -> Iterator[tuple[str, int]]:

@@ -67,7 +67,9 @@ class SourceSnapshot:
     last_success_at: Instant | None = None
     link: LinkSnapshot = LinkSnapshot()
     queue: QueueView | None = None  # of its scheduler, if it has one and was listed
-    submissions: int = 0  # only ever grows
+    submissions: int = 0  # only ever grows, as the next one: questions for the queue that were answered
+    listings: int = 0
+    declared: Mapping[str, float] = field(default_factory=dict)  # what its scheduler is asked of at most, by name
     site: Site | None = None  # what its scheduler bears, if it told
     barred: Mapping[str, int] = field(default_factory=dict)  # reason → sweeps of which it takes nothing
 

@@ -16,13 +16,12 @@ RUNS = Job(id="7_1", state=JobState.RUNNING)
 def _told(queue: QueueView | None) -> list[str]:
     telemetry = Telemetry(version="1")
     source = SourceSnapshot(
-        name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, queue=queue, submissions=3
+        name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, queue=queue, submissions=3, listings=5
     )
     telemetry.publish(Snapshot(sources=(source,)))
     lines = generate_latest(telemetry.registry).decode().splitlines()
-    return [
-        line for line in lines if line.startswith(("reconciler_source_jobs", "reconciler_source_submissions_total"))
-    ]
+    counted = ("reconciler_source_jobs", "reconciler_source_submissions_total", "reconciler_source_listings_total")
+    return [line for line in lines if line.startswith(counted)]
 
 
 def test_jobs_are_told_by_state_with_those_that_are_stuck() -> None:
@@ -33,6 +32,7 @@ def test_jobs_are_told_by_state_with_those_that_are_stuck() -> None:
         'reconciler_source_jobs{source="c",state="unknown"} 0.0',
         'reconciler_source_jobs_stuck{source="c"} 1.0',
         'reconciler_source_submissions_total{source="c"} 3.0',
+        'reconciler_source_listings_total{source="c"} 5.0',
     ] == _told(view({Eid("a"): HELD, Eid("b"): RUNS}))
 
 
@@ -66,3 +66,17 @@ def test_sweeps_of_which_a_source_takes_nothing_are_counted_by_their_reason() ->
         'reconciler_source_barred_sweeps{reason="JobsNotStarting",source="c"} 2.0',
         'reconciler_source_barred_sweeps{reason="SubmissionRefused",source="c"} 1.0',
     ] == [line for line in told if line.startswith("reconciler_source_barred")]
+
+
+def test_what_the_operator_allows_is_told_under_its_name() -> None:
+    telemetry = Telemetry(version="1")
+    declared = {"jobs": 200, "poll_seconds": 30.0}
+    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, declared=declared)
+
+    telemetry.publish(Snapshot(sources=(source,)))
+
+    told = generate_latest(telemetry.registry).decode().splitlines()
+    assert [
+        'reconciler_source_declared_limit{limit="jobs",source="c"} 200.0',
+        'reconciler_source_declared_limit{limit="poll_seconds",source="c"} 30.0',
+    ] == [line for line in told if line.startswith("reconciler_source_declared")]

@@ -22,6 +22,7 @@
     batch      what lies here of attempts that were submitted together
     command    a program that is run to its end, within its time
     execute    what a scheduler's job runs on its node: the shim of one attempt
+    takeover   what lies in a root when a session begins, looked at a little at a time
     memory     whether the system has killed processes of such a job for want of memory
     restrict   how many of them may run at once, told anew
     job        what starts that, from compiled code if it can

@@ -7,6 +7,7 @@ shim of an earlier agent rings the bell, or a look finds it. All four end in `ne
 import errno
 import os
 import signal
+import time
 from collections import deque
 from typing import Deque, Dict, List, Optional, Set
 
@@ -15,12 +16,13 @@ from .crash import crashpoint
 from .look import Sight, is_this_boot, look, read_claim
 from .news import News
 from .pipes import MAX_PIECE
-from .place import Root, folders, make_folder, unlink, win
+from .place import Root, make_folder, unlink, win
 from .pool import Pool
 from .reach import shim_lives, signal_shim
 from .shapes import Object, Order, Spec
 from .supervise import AWAITED
 from .system import status_words
+from .takeover import Takeover
 from .watch import Watch
 
 LOOKS_AT_ONCE = 100
@@ -47,6 +49,8 @@ class Desk:
         self.watch = Watch(root)
         self.news = News()
         self.to_look: Deque[str] = deque()
+        self.takeover: Optional[Takeover] = None
+        self._seated = False  # all that ran before this session
         self._workers: Dict[int, Worker] = {}  # by pid
         self._own: Dict[str, Worker] = {}  # by the attempt in hand
         self._idle: List[Worker] = []
@@ -112,12 +116,14 @@ class Desk:
 
     def take_over(self, now: float) -> None:
         """What runs has its seat, what is old and of no use goes, and ends that were not acknowledged are told."""
-        for shard in folders(self.root.path + "/attempts"):
-            for entry in folders(shard.path):
-                if shapes.is_eid(entry.name) and not os.path.exists(entry.path + "/exit.json"):
-                    self._take_over(entry.name, now)
+        self.takeover = Takeover(self.root.path + "/attempts")
         side.abandon(self.root.path + "/projects", self.root.trash, now)
         self.list_outbox()
+
+    def go_on(self, seconds: float) -> None:
+        """With what `take_over` has begun."""
+        if self.takeover is not None and self.takeover.go_on(self._take_over, seconds):
+            self.takeover, self._seated = None, True
 
     def list_outbox(self) -> None:
         """Ends whose bell was not heard."""
@@ -125,7 +131,7 @@ class Desk:
 
     def pump(self) -> bool:
         """Fill the free slots; False when the machine could not fork and it is worth trying later."""
-        while True:
+        while self._seated:
             taken = self.pool.take()
             if taken is None:
                 return True
@@ -139,6 +145,7 @@ class Desk:
             except OSError:
                 self.pool.put_back(spec)
                 return False
+        return True
 
     def dismiss(self) -> None:
         """Let the idle shims go."""
@@ -334,11 +341,11 @@ class Desk:
             pass
         crashpoint("attempt.buried")
 
-    def _take_over(self, eid: str, now: float) -> None:
+    def _take_over(self, eid: str) -> None:
         try:
             sight = look(self.root, eid)
             if sight.claim is not None and sight.claim.kind == "revoked":
-                if now - os.stat(sight.directory + "/claim").st_mtime > TOMBSTONE_S:
+                if time.time() - os.stat(sight.directory + "/claim").st_mtime > TOMBSTONE_S:
                     self._bury(eid, sight)
             elif sight.runs:
                 self._keep(eid, sight)

@@ -26,6 +26,8 @@ TICK_S = 1.0
 OUTBOX_TICKS = 5
 DAY_TICKS = 86400
 FORK_PAUSE_S = 1.0
+FIRST_S = 1.0  # of looking at what lies here before the answer to the hello
+SLICE_S = 0.05
 MAX_WORKTREES = 8  # in the making at once
 MAX_READERS = 4  # side processes that only look
 READER = "reader "
@@ -111,7 +113,7 @@ class Agent:
     def _timeout_s(self) -> float:
         if self._desk is None:
             return TICK_S
-        if self._desk.to_look:
+        if self._desk.to_look or self._desk.takeover is not None:
             return 0.0
         due = self._tick_at
         if self._news_at is not None and not self._channel.clogged:
@@ -121,6 +123,7 @@ class Agent:
     def _work(self, desk: Desk) -> None:
         """All that is due after the events."""
         now = time.monotonic()
+        desk.go_on(SLICE_S)
         if now >= self._fork_at and not desk.pump():
             self._fork_at = now + FORK_PAUSE_S
         desk.look_around()
@@ -243,6 +246,7 @@ class Agent:
             root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"), earlier)
             desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
             desk.take_over(time.time())
+            desk.go_on(FIRST_S)
         except OSError as error:
             message = "cannot use the root %s: %s" % (path, error)
             raise Refusal("RootUnusable", message, "is there room, and may we write?") from None

@@ -13,11 +13,13 @@ from tests.mutants import (
     of_servers,
     of_sessions,
     on_a_cluster,
+    on_the_seats,
     on_the_source,
 )
 
 ALL = (
     *on_the_source.MUTANTS,
+    *on_the_seats.MUTANTS,
     *on_a_cluster.MUTANTS,
     *in_the_store.MUTANTS,
     *in_the_core.MUTANTS,

@@ -221,4 +221,19 @@ MUTANTS = (
         edits=(Edit("reconciler/source.py", "        learnt = await self.learn()\n", "        learnt = False\n"),),
         caught_by=suite("adapters/test_source_site.py::test_an_array_is_no_larger_than_the_cluster_takes"),
     ),
+    Mutant(
+        name="only-old-ends-are-read",
+        guard="the end of a job is read as each release of Slurm writes it",
+        edits=(
+            Edit(
+                "reconciler/dialects/slurm_rows.py",
+                "    if colon:\n        return Code(int(exited), int(signal[:9]))\n",
+                "    if colon:\n        return None\n",
+            ),
+        ),
+        caught_by=suite(
+            "dialects/test_slurm_rows.py::test_newer_ones_write_an_end_as_exit_and_signal_and_not_as_wait_has_it"
+        ),
+        bug="real Slurms of other releases: of 24.11 no end was known that left no record, unless it kept accounts",
+    ),
 )

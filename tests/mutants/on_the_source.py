@@ -364,37 +364,4 @@ ENDS = (
     ),
 )
 
-ROOM = (
-    Mutant(
-        name="gpu-given-twice",
-        guard="a GPU has one attempt",
-        edits=(
-            Edit(
-                f"{AGENT}/pool.py",
-                "taken = {index for gpus in self.seats.values() for index in gpus}",
-                "taken = set()",
-            ),
-        ),
-        caught_by=suite("conformance/test_room.py::test_no_gpu_is_given_to_two_at_once"),
-    ),
-    Mutant(
-        name="gpu-of-an-adopted-task",
-        guard="what an older agent started keeps its GPUs",
-        edits=(Edit(f"{AGENT}/desk.py", "self.pool.sit(eid, sight.claim.gpus)", "self.pool.sit(eid, [])"),),
-        caught_by=suite("conformance/test_room.py::test_an_adopted_task_keeps_its_gpu"),
-    ),
-    Mutant(
-        name="orphan-gives-its-slot-away",
-        guard="what runs has its slot, whoever started it",
-        edits=(
-            Edit(
-                f"{AGENT}/desk.py",
-                "        self.watch.add(eid)\n        if sight.runs and",
-                "        self.watch.add(eid)\n        if False and",
-            ),
-        ),
-        caught_by=suite("conformance/test_ends.py::test_a_task_without_a_shim_keeps_its_slot"),
-    ),
-)
-
-MUTANTS = (*CLAIM, *LOCK, *EPOCH, *ENDS, *ROOM)
+MUTANTS = (*CLAIM, *LOCK, *EPOCH, *ENDS)

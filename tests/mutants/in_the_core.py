@@ -62,7 +62,7 @@ EVIDENCE = (
                 "    if Rebooted() in facts.signs and Waiting() not in facts.signs:\n",
             ),
         ),
-        caught_by=suite("core/test_resolve_properties.py::test_an_end_is_concluded_from_positive_evidence_only"),
+        caught_by=suite("core/test_resolve.py::test_a_queued_attempt_is_not_lost_by_a_free_lock_alone"),
     ),
     Mutant(
         name="failure-to-claim-is-an-end",

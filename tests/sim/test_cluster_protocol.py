@@ -166,9 +166,11 @@ def test_what_was_sent_is_never_sent_again_with_others(point: str) -> None:
     with scene(SLURM, arranged=waiting) as it:
         it.world.fate.dies_at = point
         it.until(lambda: it.happened("daemon-killed-at-point"))
+        it.side.trouble.listing_fails = 1.0  # the queue does not tell the next daemon that it is there
         it.world.edits.push(TWO)
         it.until(lambda: len(it.phases()) > 1)
         it.wait(60)
+        it.side.trouble.listing_fails = 0.0
         it.converge()
 
 

@@ -109,7 +109,15 @@ def run(catcher: Catcher, tree: Path) -> Outcome:
 def command(catcher: Catcher, report: Path) -> Sequence[str]:
     match catcher:
         case Suite(nodes):
-            options = ("-q", "-x", "-p", "no:cacheprovider", f"--timeout={TEST_S}", f"--junitxml={report}")
+            options = (
+                "-q",
+                "-x",
+                "-p",
+                "no:cacheprovider",
+                "--hypothesis-seed=0",
+                f"--timeout={TEST_S}",
+                f"--junitxml={report}",
+            )
             return [sys.executable, "-m", "pytest", *options, *nodes]
         case Simulator(seeds):
             return [sys.executable, "-m", "tests.mutants.simulate", seeds]

@@ -7,6 +7,7 @@ daemon; other machines are visited, which wins nothing and makes nothing there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import re
@@ -104,12 +105,13 @@ async def _repository(config: Config, app: App) -> tuple[list[Finding], tuple[Ma
     from reconciler.repository import Repository
 
     with tempfile.TemporaryDirectory(prefix="reconciler-check-") as folder:
+        mirror = Path(folder) / "mirror.git"
         try:
-            repository = Repository(config.repository, Path(folder) / "mirror.git", clock=app.clock)
-            head = await repository.fetch()
-            await repository.verify(head.commit)
-            told = _head(config, head.commit, len(repository.listing(head.commit).manifests))
-            found, manifests = await _manifests(config, repository, head.commit, app)
+            with contextlib.closing(Repository(config.repository, mirror, clock=app.clock)) as repository:
+                head = await repository.fetch()
+                await repository.verify(head.commit)
+                told = _head(config, head.commit, len(repository.listing(head.commit).manifests))
+                found, manifests = await _manifests(config, repository, head.commit, app)
         except ReconcilerError as error:
             return [failure("repository", error)], ()
     return [told, *found], manifests

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fakes"))
 
-from git_repository import GitRepository, mirror_of
+from git_repository import GitRepository, close_mirrors, mirror_of
 
 from reconciler.cli.__main__ import execute
 
@@ -46,6 +46,12 @@ def folder():
     made = Path(tempfile.mkdtemp(prefix="r"))
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_reads_on():
+    yield
+    close_mirrors()
 
 
 @pytest.fixture

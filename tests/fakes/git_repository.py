@@ -54,7 +54,17 @@ class GitRepository:
         return commit
 
 
+_opened: list[Repository] = []
+
+
 def mirror_of(url: Path | str, state: Path, **changes: str) -> Repository:
-    """The mirror of a repository below `state`; changes: of its configuration."""
+    """The mirror of a repository below `state`; changes: of its configuration. `close_mirrors` closes it."""
     config = RepositoryConfig(url=str(url), **changes)
-    return Repository(config, state / "state" / "repository.git", clock=SystemClock())
+    _opened.append(Repository(config, state / "state" / "repository.git", clock=SystemClock()))
+    return _opened[-1]
+
+
+def close_mirrors() -> None:
+    """End the processes of git that read for mirrors of this test."""
+    while _opened:
+        _opened.pop().close()

@@ -73,7 +73,11 @@ def unmutated(chosen: Sequence[Mutant], folder: Path, mapping: Callable[..., Ite
             return run(numbered[1], tree)
 
     outcomes = mapping(once, enumerate(commands))
-    return [outcome.last_words for outcome in outcomes if outcome.code != 0]
+    return [
+        "\n".join((str(command), *outcome.failures, *outcome.errors, outcome.last_words))
+        for command, outcome in zip(commands, outcomes, strict=True)
+        if outcome.code != 0
+    ]
 
 
 def together(catchers: Iterable[Catcher]) -> Iterable[Catcher]:

@@ -50,7 +50,7 @@ class Desk:
         self.news = News()
         self.to_look: Deque[str] = deque()
         self.takeover: Optional[Takeover] = None
-        self._seated = False  # all that ran before this session
+        self._seated = False  # whether all that ran before this session has its slot
         self._workers: Dict[int, Worker] = {}  # by pid
         self._own: Dict[str, Worker] = {}  # by the attempt in hand
         self._idle: List[Worker] = []

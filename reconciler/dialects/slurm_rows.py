@@ -27,6 +27,7 @@ _HOSTS = re.compile(r"([^,\[\]]+)(?:\[([0-9,-]+)\])?([^,\[\]]*)(?:,|$)")
 _DURATION = re.compile(r"(?:(\d{1,5})-)?(?:(\d{1,5}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,6})?)")
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGT]?)")
 _IN_MIB = {"": 2.0**-20, "K": 2.0**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}
+_STATUS = re.compile(r"(\d{1,9})(?::(\d{1,3}))?")
 _ELEMENT = re.compile(r"(\d{1,18})_(\d{1,9})(?:\.(\w+))?")
 
 
@@ -140,7 +141,7 @@ def accounted(text: str) -> list[Past]:
             continue
         restarts = starts.get((job, name), -1) + 1
         starts[job, name] = restarts
-        past = _past(job, restarts, state, _code(code), end, nodes, name)
+        past = _past(job, restarts, state, _status(code), end, nodes, name)
         if past is not None:
             last[job] = len(found)
             found.append(past)
@@ -174,7 +175,7 @@ def finished(text: str) -> list[Past]:
         if len(parts) == 7:
             job, state, restarts, code, end, nodes, name = (part.strip() for part in parts)
             if _ELEMENT.fullmatch(job) and restarts.isdigit():
-                past = _past(job, int(restarts), state, _code(code), end, nodes, name)
+                past = _past(job, int(restarts), state, _status(code), end, nodes, name)
                 found += [past] if past is not None else []
     return found
 
@@ -187,48 +188,48 @@ def unstarted(text: str) -> dict[tuple[str, int], str]:
         match = _ELEMENT.fullmatch(parts[0].strip())
         if len(parts) == 6 and match is not None:
             _, state, why, code, nodes, name = (part.strip() for part in parts)
-            status = _code(code)
+            status = _status(code)
             if verdict_of(state) is not None and status is not None:
                 found[name, int(match[2])] = ", ".join(_ended(state, why, status, nodes))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class _Status:
     """How the script of a job ended."""
 
-    exit: int
+    code: int
     signal: int
 
 
-def _code(text: str) -> Code | None:
-    """Of "3:0", which is exit and signal; squeue of 20.11 and 22.05 prints both as wait(2) has them ("768")."""
-    exited, colon, signal = text.partition(":")
-    if not (exited.isdecimal() and len(exited) < 10 and (signal.isdecimal() if colon else True)):
+def _status(text: str) -> _Status | None:
+    """Of "3:0", which is code and signal; squeue of 20.11 and 22.05 prints both as wait(2) has them ("768")."""
+    match = _STATUS.fullmatch(text)
+    if match is None:
         return None
-    if colon:
-        return Code(int(exited), int(signal[:9]))
-    return Code(int(exited) >> 8, int(exited) & 0x7F)
+    if match[2] is not None:
+        return _Status(int(match[1]), int(match[2]))
+    return _Status(int(match[1]) >> 8, int(match[1]) & 0x7F)
 
 
-def _ended(state: str, why: str, code: Code, nodes: str) -> Iterator[str]:
+def _ended(state: str, why: str, status: _Status, nodes: str) -> Iterator[str]:
     yield f"Slurm says {state}" + (f" on {nodes}" if nodes and not nodes.startswith("(") else "")
     if why not in ("", "None"):
         yield why
-    if code.signal == NO_LOG:
+    if status.signal == NO_LOG:
         yield "its node could not open the file for what the job says: it does not have the source's `root`, or no room"
-    elif code.exit == NO_ROOT:
+    elif status.code == NO_ROOT:
         yield "its node does not have the source's `root`"
-    elif code.signal:
-        yield f"signal {code.signal}"
-    elif code.exit:
-        yield f"exit code {code.exit}"
+    elif status.signal:
+        yield f"signal {status.signal}"
+    elif status.code:
+        yield f"exit code {status.code}"
 
 
-def _past(job: str, restarts: int, state: str, code: Code | None, end: str, nodes: str, name: str) -> Past | None:
+def _past(job: str, restarts: int, state: str, status: _Status | None, end: str, nodes: str, name: str) -> Past | None:
     """None of what is no end of this start: it has not ended, or another start had the claim."""
     verdict = verdict_of(state)
-    if verdict is None or not end.isdigit() or code is None or code.exit == LOST_CLAIM:
+    if verdict is None or not end.isdigit() or status is None or status.code == LOST_CLAIM:
         return None
     account = Account(job=job, restarts=restarts, verdict=verdict, ended_at=float(end), ceased=False, raw=state)
     return Past(name=name, account=account, nodes=hosts(nodes))

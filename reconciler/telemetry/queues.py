@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -52,41 +52,33 @@ def _counted(sources: Sequence[SourceSnapshot]) -> Iterator[Metric]:
 
 
 def _declared(sources: Sequence[SourceSnapshot]) -> Metric:
-    declared = GaugeMetricFamily(
-        "reconciler_source_declared_limit",
-        "What the configuration allows there: jobs at once, tasks of one array, and the least seconds between two"
-        " listings of the queue and between two submissions.",
-        labels=["source", "limit"],
+    text = (
+        "What the configuration allows there: jobs at once, tasks of one array, and how many seconds lie between two"
+        " listings of the queue and between two submissions."
     )
-    for source in sources:
-        for name, value in source.declared.items():
-            declared.add_metric([source.name, name], value)
-    return declared
+    return _table("declared_limit", text, "limit", ((each.name, each.declared) for each in sources))
 
 
 def _told(sources: Sequence[SourceSnapshot]) -> Metric:
-    limits = GaugeMetricFamily(
-        "reconciler_source_scheduler_limit",
+    text = (
         "What the source's scheduler said it bears: tasks of one array, jobs of the account, jobs of everybody, and"
-        " seconds for which it remembers ended jobs.",
-        labels=["source", "limit"],
+        " seconds for which it remembers ended jobs."
     )
-    for source in sources:
-        for name, value in _limits(source.site):
-            limits.add_metric([source.name, name], value)
-    return limits
+    return _table("scheduler_limit", text, "limit", ((each.name, dict(_limits(each.site))) for each in sources))
 
 
 def _barred(sources: Sequence[SourceSnapshot]) -> Metric:
-    barred = GaugeMetricFamily(
-        "reconciler_source_barred_sweeps",
-        "Sweeps of which nothing is submitted there now: refused, or none of its jobs begins its task.",
-        labels=["source", "reason"],
-    )
-    for source in sources:
-        for reason, sweeps in source.barred.items():
-            barred.add_metric([source.name, reason], sweeps)
-    return barred
+    text = "Sweeps of which nothing is submitted there now, or one task that tries: refused, or no job begins its task."
+    return _table("barred_sweeps", text, "reason", ((each.name, each.barred) for each in sources))
+
+
+def _table(name: str, text: str, label: str, rows: Iterable[tuple[str, Mapping[str, float]]]) -> Metric:
+    """rows: of each source, by the values of the label."""
+    gauge = GaugeMetricFamily(f"reconciler_source_{name}", text, labels=["source", label])
+    for source, values in rows:
+        for value, number in values.items():
+            gauge.add_metric([source, value], number)
+    return gauge
 
 
 def _limits(site: Site | None) -> Iterator[tuple[str, int]]:

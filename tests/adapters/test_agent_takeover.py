@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from reconciler.agent.desk import Desk
 from reconciler.agent.place import Root
 from reconciler.agent.shapes import Order, Spec
 from reconciler.agent.takeover import Takeover
+from reconciler.dialects.process import ProcessDialect
+from reconciler.links import local
+from tests.conformance.conftest import Site
 
 
 def eid_of(number: int) -> str:
@@ -74,3 +80,20 @@ def test_nothing_starts_before_all_that_runs_has_its_seat(tmp_path: Path, monkey
     in_time = (desk.pump(), len(started))
 
     assert ((True, 0), (True, 1)) == (too_early, in_time)
+
+
+async def test_an_agent_looks_on_at_what_lies_there_after_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = local.agent_text()
+    hasty = text.replace(b"FIRST_S = 1.0", b"FIRST_S = 0.0")
+    monkeypatch.setattr(local, "agent_text", lambda: hasty)
+    folder = Path(tempfile.mkdtemp(prefix="s-"))
+    site = Site(folder, local.LocalLink(python=sys.executable), ProcessDialect())
+    lay(folder / "root" / "attempts", 1, 2, 30)
+
+    ended = await (await site.open()).run("/bin/true")
+    await site.aclose()
+    shutil.rmtree(folder, ignore_errors=True)
+
+    assert hasty != text
+    assert ended.exit is not None
+    assert 0 == ended.exit.exit_code

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from prometheus_client import generate_latest
 
 from reconciler.core.jobs import Job, JobState, Site, Wait
@@ -40,43 +43,31 @@ def test_of_a_queue_that_was_never_listed_nothing_is_told() -> None:
     assert [] == _told(None)
 
 
-def test_what_a_scheduler_said_it_bears_is_told_as_far_as_it_said_it() -> None:
+TABLES = {
+    "what a scheduler said it bears, as far as it said it": (
+        {"site": Site(version="Slurm 22.05.8", batch_max=1000, jobs_max=40)},
+        "scheduler_limit",
+        ['{limit="array_size",source="c"} 1000.0', '{limit="account_jobs",source="c"} 40.0'],
+    ),
+    "sweeps of which it takes nothing, by reason": (
+        {"barred": {"JobsNotStarting": 2, "SubmissionRefused": 1}},
+        "barred_sweeps",
+        ['{reason="JobsNotStarting",source="c"} 2.0', '{reason="SubmissionRefused",source="c"} 1.0'],
+    ),
+    "what the operator allows": (
+        {"declared": {"jobs": 200, "poll_seconds": 30.0}},
+        "declared_limit",
+        ['{limit="jobs",source="c"} 200.0', '{limit="poll_seconds",source="c"} 30.0'],
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "name", "expected"), TABLES.values(), ids=TABLES)
+def test_of_a_source_is_told(fields: dict[str, Any], name: str, expected: list[str]) -> None:
     telemetry = Telemetry(version="1")
-    site = Site(version="Slurm 22.05.8", batch_max=1000, jobs_max=40)
-    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, site=site)
+    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, **fields)
 
     telemetry.publish(Snapshot(sources=(source,)))
 
-    told = generate_latest(telemetry.registry).decode().splitlines()
-    assert [
-        'reconciler_source_scheduler_limit{limit="array_size",source="c"} 1000.0',
-        'reconciler_source_scheduler_limit{limit="account_jobs",source="c"} 40.0',
-    ] == [line for line in told if line.startswith("reconciler_source_scheduler_limit")]
-
-
-def test_sweeps_of_which_a_source_takes_nothing_are_counted_by_their_reason() -> None:
-    telemetry = Telemetry(version="1")
-    barred = {"JobsNotStarting": 2, "SubmissionRefused": 1}
-    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, barred=barred)
-
-    telemetry.publish(Snapshot(sources=(source,)))
-
-    told = generate_latest(telemetry.registry).decode().splitlines()
-    assert [
-        'reconciler_source_barred_sweeps{reason="JobsNotStarting",source="c"} 2.0',
-        'reconciler_source_barred_sweeps{reason="SubmissionRefused",source="c"} 1.0',
-    ] == [line for line in told if line.startswith("reconciler_source_barred")]
-
-
-def test_what_the_operator_allows_is_told_under_its_name() -> None:
-    telemetry = Telemetry(version="1")
-    declared = {"jobs": 200, "poll_seconds": 30.0}
-    source = SourceSnapshot(name=SourceName("c"), scheduler="slurm", up=True, slots=9, used=2, declared=declared)
-
-    telemetry.publish(Snapshot(sources=(source,)))
-
-    told = generate_latest(telemetry.registry).decode().splitlines()
-    assert [
-        'reconciler_source_declared_limit{limit="jobs",source="c"} 200.0',
-        'reconciler_source_declared_limit{limit="poll_seconds",source="c"} 30.0',
-    ] == [line for line in told if line.startswith("reconciler_source_declared")]
+    told, metric = generate_latest(telemetry.registry).decode().splitlines(), f"reconciler_source_{name}"
+    assert [metric + each for each in expected] == [line for line in told if line.startswith(metric)]

@@ -227,8 +227,8 @@ MUTANTS = (
         edits=(
             Edit(
                 "reconciler/dialects/slurm_rows.py",
-                "    if colon:\n        return Code(int(exited), int(signal[:9]))\n",
-                "    if colon:\n        return None\n",
+                "        return _Status(int(match[1]), int(match[2]))\n",
+                "        return None\n",
             ),
         ),
         caught_by=suite(

@@ -54,6 +54,13 @@ MUTANTS = (
         caught_by=suite(
             "adapters/test_agent_takeover.py::test_all_without_a_record_are_taken_over_in_one_go_or_in_many[0.0-True]"
         ),
-        bug="review: where a million attempts had ended, the look at them took longer than anybody waits for an agent",
+        bug="review: 100,000 ended attempts on a cold disk kept an agent from answering for 14 s; 60 s are waited",
+    ),
+    Mutant(
+        name="never-looks-on",
+        guard="what an agent has not looked at before its answer it looks at afterwards",
+        edits=(Edit(f"{AGENT}/main.py", "        desk.go_on(SLICE_S)\n", ""),),
+        caught_by=suite("adapters/test_agent_takeover.py::test_an_agent_looks_on_at_what_lies_there_after_its_answer"),
+        hangs=True,
     ),
 )

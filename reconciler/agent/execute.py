@@ -23,7 +23,7 @@ from .shapes import Object, Order, Refusal, Spec, spec_of
 NOT_THERE_S = 30.0  # a file that was just written may not be seen yet by another host
 PAUSE_S = 0.5
 EARLY_S, EARLY_PART = 60.0, 0.2  # a scheduler's walltime began before ours: so much earlier it may be over
-CODE_S, SIGNAL_S = 0.05, 0.5  # after a task that failed, or was killed: was that because its job is ended?
+CODE_S, SIGNAL_S = 0.05, 0.5  # after a task that exited, or was killed: was that because its job is ended?
 NOWHERE = 96  # nothing is known here of such a job
 
 
@@ -76,10 +76,11 @@ class _Job(shim.Shim):
     def _execute(self, started_at: float) -> Object:
         """Who ends a job signals all of its processes: the task may be gone before this one hears of it.
 
+        Children may be gone before the task, too: a shell goes on behind a program that was killed, and exits with 0.
         Who enforces the walltime tells by the same signal as who cancels: the hour tells them apart.
         """
         record = super()._execute(started_at)
-        if record["ended_by"] == "itself" and record["exit_code"] != 0 and record["launch_error"] is None:
+        if record["ended_by"] == "itself" and record["launch_error"] is None:
             patience_s = CODE_S if record["signal"] is None else SIGNAL_S
             if self.told or signal.sigtimedwait([signal.SIGTERM], patience_s) is not None:
                 record["ended_by"] = "cancel"

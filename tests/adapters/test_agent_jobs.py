@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,13 +57,21 @@ def take_text_away(cluster: ToyCluster) -> None:
     text.write_bytes(head + job.TEXT + b"#raise SystemExit('the text was read')\n")
 
 
-def start(cluster: ToyCluster, python: str = sys.executable, index: int = 0) -> tuple[int, str]:
-    """What the job does on its node: its exit status, and what it says."""
+def job_of(cluster: ToyCluster, python: str = sys.executable, index: int = 0) -> list[str]:
+    """The words of the job that starts an attempt on its node."""
     (batch,) = (cluster.root / "batches").iterdir()
     (text,) = (cluster.root / "agent").glob("*.py")
-    words = [python, *OPTIONS, str(text), "exec", str(cluster.root), batch.name, str(index), f"1_{index}", "0"]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    return [python, *OPTIONS, str(text), "exec", str(cluster.root), batch.name, str(index), f"1_{index}", "0"]
+
+
+def start(cluster: ToyCluster, python: str = sys.executable, index: int = 0) -> tuple[int, str]:
+    """What the job does on its node: its exit status, and what it says."""
+    ran = subprocess.run(job_of(cluster, python, index), capture_output=True, text=True, timeout=60)
     return ran.returncode, ran.stderr
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
@@ -95,6 +106,27 @@ async def test_the_first_job_of_a_batch_compiles_for_the_python_of_its_node(clus
     assert (0, "") == start(cluster, python, index=1)
 
     assert cluster.ended(specs)
+
+
+async def test_a_task_that_goes_on_behind_a_child_that_was_ended_with_its_job_has_not_succeeded(
+    cluster: ToyCluster,
+) -> None:
+    pids = cluster.folder / "pids"
+    (spec,) = cluster.specs(1, f"sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait; exit 0")
+    await cluster.submit(await cluster.open(), [spec])
+    shim = await asyncio.create_subprocess_exec(*job_of(cluster))
+    await cluster.until(pids.exists)
+    task, child = map(int, pids.read_text().split())
+
+    shim.send_signal(signal.SIGSTOP)  # who goes through a list of processes comes to it late
+    os.kill(child, signal.SIGTERM)
+    await cluster.until(lambda: state_of(task) == "Z")
+    shim.terminate()
+    shim.send_signal(signal.SIGCONT)
+
+    assert 0 == await asyncio.wait_for(shim.wait(), 20)
+    record = json.loads(cluster.file(spec.eid, "exit.json").read_text())
+    assert ("cancel", 0) == (record["ended_by"], record["exit_code"])
 
 
 ODD: list[tuple[str, Callable[[bytes], bytes]]] = [

@@ -33,7 +33,7 @@ def begin(world: ClusterWorld, seconds: int) -> str:
     """A sweep with one task that lasts so long, which tells of its end, and of others that live; returns its node."""
     command = (
         f"exec 9>>{world.root}/locks/$RECONCILER_TASK; flock -n 9 || echo overlap >> {world.root}/overlaps; "
-        f"sleep {seconds}; echo $RECONCILER_TASK >> {world.root}/ends"
+        f"sleep {seconds} && echo $RECONCILER_TASK >> {world.root}/ends"
     )
     world.commit(s=world.manifest("s", "{x: [1]}", command=command, extra=RETRY))
     world.start()

@@ -236,4 +236,18 @@ MUTANTS = (
         ),
         bug="real Slurms of other releases: of 24.11 no end was known that left no record, unless it kept accounts",
     ),
+    Mutant(
+        name="zero-is-the-success-of-what-is-being-ended",
+        guard="a task that was ended with its job has not succeeded, whatever its shell says behind it",
+        edits=(
+            Edit(
+                EXECUTE, 'and record["launch_error"] is None', 'and record["exit_code"] and not record["launch_error"]'
+            ),
+        ),
+        caught_by=suite(
+            "adapters/test_agent_jobs.py::"
+            "test_a_task_that_goes_on_behind_a_child_that_was_ended_with_its_job_has_not_succeeded"
+        ),
+        bug="CI, a node of a real Slurm that was heard again: a shell told a success for a program that was ended",
+    ),
 )

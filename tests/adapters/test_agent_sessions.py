@@ -24,15 +24,17 @@ def channel(silent_s: float) -> tuple[Channel, int]:
     return Channel(read_end, os.open(os.devnull, os.O_WRONLY), silent_s), write_end
 
 
-def test_a_channel_is_over_when_nothing_was_said_for_too_long():
-    listened, speaks = channel(silent_s=0.4)
+def test_a_channel_is_over_when_nothing_was_said_for_too_long(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    listened, speaks = channel(silent_s=4.0)
     before = listened.over
-    time.sleep(0.3)
+    now[0] += 3.0
     os.write(speaks, json.dumps({"op": "probe"}).encode() + b"\n")
     listened.read()
-    time.sleep(0.3)
+    now[0] += 3.0
     spoken_to = listened.over
-    time.sleep(0.2)
+    now[0] += 2.0
     assert [False, False, True] == [before, spoken_to, listened.over]
 
 

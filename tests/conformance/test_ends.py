@@ -122,7 +122,9 @@ async def test_a_cancel_reaches_only_the_attempt_that_it_names(site):
 
 async def test_a_task_outlives_its_agent_and_is_adopted_by_the_next(site):
     first = await site.open(slots=1)
-    running, waiting = site.shell("echo one >> $log; sleep 1; echo end >> $log"), site.shell("echo two >> $log")
+    go = site.folder / "go"
+    running = site.shell(f"echo one >> $log; until [ -e {go} ]; do sleep 0.05; done; echo end >> $log")
+    waiting = site.shell("echo two >> $log")
     await first.start(running, waiting)
     await site.until_logged(1)
 
@@ -138,6 +140,7 @@ async def test_a_task_outlives_its_agent_and_is_adopted_by_the_next(site):
         running.eid: StartOutcome.CLAIMED,
         waiting.eid: StartOutcome.ACCEPTED,
     }
+    go.touch()
     assert (await second.ended(running.eid)).exit.exit_code == 0
     assert (await second.ended(waiting.eid)).exit.exit_code == 0
     assert site.logged() == ["one", "end", "two"]

@@ -104,11 +104,15 @@ def test_a_changed_command_runs_again_what_failed_and_keeps_what_succeeded(world
 
 
 def test_a_deleted_manifest_drains(world: Any) -> None:
-    world.commit(s=world.manifest("s", "{x: [1, 2]}", command="sleep 2", extra="  parallelism: 1\n"))
+    go = world.root / "go"
+    waits = f"until [ -e {go} ]; do sleep 0.05; done"
+    world.commit(s=world.manifest("s", "{x: [1, 2]}", command=waits, extra="  parallelism: 1\n"))
     world.start()
     world.wait(lambda: world.counts("s").get("running") == 1)
 
     world.commit(s=None)
+    world.wait(lambda: world.counts("s").get("desired", 0) == 0)
+    go.touch()
     world.wait(lambda: not world.sweep("s").get("sources"))
 
     assert [1] == list(world.runs().values())

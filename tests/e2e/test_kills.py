@@ -30,12 +30,14 @@ def test_a_daemon_killed_twenty_times_runs_every_task_exactly_once(world: Any) -
 
 
 def test_tasks_outlive_a_stopped_daemon_and_are_adopted(world: Any) -> None:
-    world.commit(s=world.manifest("s", "{x: [1, 2]}", command="sleep 2"))
+    go = world.root / "go"
+    world.commit(s=world.manifest("s", "{x: [1, 2]}", command=f"until [ -e {go} ]; do sleep 0.05; done"))
     world.start()
     world.wait(lambda: world.counts("s").get("running") == 2)
 
     assert 0 == world.stop()
-    time.sleep(2.5)
+    go.touch()
+    time.sleep(1)  # they end while nobody is there
     world.start()
     world.succeeded("s", 2)
 
@@ -43,15 +45,16 @@ def test_tasks_outlive_a_stopped_daemon_and_are_adopted(world: Any) -> None:
 
 
 def test_a_killed_shim_is_noticed_and_its_task_runs_again_only_when_nothing_of_it_lives(world: Any) -> None:
-    world.commit(
-        s=world.manifest("s", "{x: [1]}", command="sleep 3", extra="  retry: {limit: 1, backoff: {duration: 1s}}\n")
-    )
+    go = world.root / "go"
+    extra = "  retry: {limit: 1, backoff: {duration: 1s}}\n"
+    world.commit(s=world.manifest("s", "{x: [1]}", command=f"until [ -e {go} ]; do sleep 0.05; done", extra=extra))
     world.start()
     world.wait(lambda: world.counts("s").get("running") == 1)
 
     os.kill(world.claims()[0]["pid"], signal.SIGKILL)
     time.sleep(1)
     assert 1 == world.counts("s")["running"]
+    go.touch()
     world.succeeded("s", 1)
 
     assert [2] == list(world.runs().values())

@@ -29,6 +29,7 @@
     program    all of this, laid down for such jobs
     untyped    what they have instead of types
     side       slow work in processes of its own: worktrees, trash
+    errands    which of it is under way, and who waits for its answer
     system     which machine, which boot, which process
     shapes     what a request must contain, what a claim holds
     crash      named points at which a test ends one of these processes

@@ -11,13 +11,14 @@ import signal
 import sys
 import time
 import traceback
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from . import batch, code, files, folders, pipes, scheduled, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
 from .desk import Desk
+from .errands import Errands
 from .place import Place, Root
 from .shapes import Json, Object, Refusal
 
@@ -28,23 +29,13 @@ DAY_TICKS = 86400
 FORK_PAUSE_S = 1.0
 FIRST_S = 1.0  # of looking at what lies here before the answer to the hello
 SLICE_S = 0.05
-MAX_WORKTREES = 8  # in the making at once
-MAX_READERS = 4  # side processes that only look
-READER = "reader "
-MAX_SCHEDULED = 8  # side processes that speak with a scheduler
-SCHEDULED = "scheduled "
+CODE, MAX_WORKTREES = "code ", 8  # in the making at once
+READER, MAX_READERS = "reader ", 4  # side processes that only look
+SCHEDULED, MAX_SCHEDULED = "scheduled ", 8  # side processes that speak with a scheduler
+TRASH = "trash"
 READING = dict.fromkeys(folders.OPERATIONS, folders.work)  # for visitors, too
 READING.update(dict.fromkeys(("outputs", "read", "survey"), files.work), inquire=scheduled.inquiry)
 MUTATIONS = code.OPERATIONS.union(scheduled.MUTATIONS, ("start", "revoke", "cancel", "ack", "forget"))
-
-
-class Errand(NamedTuple):
-    """Side work under way: who waits for its answer, under which name others may join, and what was heard of it."""
-
-    name: str
-    askers: List[Json]
-    heard: List[bytes]
-    work: Optional[code.Work] = None
 
 
 class Agent:
@@ -60,9 +51,8 @@ class Agent:
         self._desk: Optional[Desk] = None
         self._visited: Optional[Place] = None
         self._codes: Optional[code.Codes] = None
-        self._errands: Dict[str, Errand] = {}
-        self._readers = 0
-        self._scheduled = 0
+        self._errands = Errands(self._selector, self._channel)
+        self._littered = False
         self._news_at: Optional[float] = None
         self._tick_at = time.monotonic() + TICK_S
         self._ticks = 0
@@ -254,7 +244,7 @@ class Agent:
         self._codes = code.Codes(root)
         self._open_bell(root)
         if os.listdir(root.trash):
-            self._empty_trash(desk)
+            self._empty_trash(root)
         getattr(gc, "freeze", gc.collect)()  # the shims share these pages; a collection would copy them
         return _introduction(root, root.epoch, root.instance)
 
@@ -299,80 +289,65 @@ class Agent:
 
     def _forget(self, desk: Desk, body: Object) -> Object:
         if desk.forget(shapes.eids_of(body)):
-            self._empty_trash(desk)
+            self._empty_trash(desk.root)
         return {}
 
     # ------------------------------------------------------------------------------------------ side work
 
     def _code(self, _desk: Desk, body: Object) -> Optional[Object]:
-        codes = self._codes
+        codes, number = self._codes, body.get("id")
         assert codes is not None, "it comes with the desk"
         answer = codes.answer(body)
         if answer is not None:
             return answer
         work = codes.work(body)
-        if work.name in self._errands:
-            self._errands[work.name].askers.append(body.get("id"))
-            return None
-        if len(self._errands) - self._readers - self._scheduled >= MAX_WORKTREES:
-            raise Refusal("Busy", "%d worktrees are being made" % len(self._errands))
-        self._send_out(Errand(work.name, [body.get("id")], [], work), work.do)
+        name = CODE + work.name
+        if not self._errands.join(name, number):
+            self._room(CODE, MAX_WORKTREES, "worktrees are being made")
+            self._errands.begin(name, [number], work.do, done=lambda answer: codes.done(work, answer))
         return None
 
     def _read(self, body: Object, works: Callable[[Place, Object], Callable[[], Object]]) -> Optional[Object]:
         """For visitors, too."""
         work, number = works(self._place(), body), body.get("id")
-        if self._readers >= MAX_READERS:
-            raise Refusal("Busy", "%d questions like this are being answered" % self._readers)
-        self._readers += 1
-        self._send_out(Errand("%s%s" % (READER, number), [number], []), work)
+        self._room(READER, MAX_READERS, "questions like this are being answered")
+        self._errands.begin("%s%s" % (READER, number), [number], work)
         return None
 
     def _schedule(self, desk: Desk, body: Object) -> Optional[Object]:
         number = body.get("id")
         work = scheduled.work(desk.root, self._program, body)
-        if self._scheduled >= MAX_SCHEDULED:
-            raise Refusal("Busy", "%d commands of the scheduler are under way" % self._scheduled)
+        self._room(SCHEDULED, MAX_SCHEDULED, "commands of the scheduler are under way")
         if "mark" in body:
             desk.root.remember(shapes.mark_of(body))
-        self._scheduled += 1
-        self._send_out(Errand("%s%s %s" % (SCHEDULED, body.get("op"), number), [number], []), work)
+        name = "%s%s %s" % (SCHEDULED, body.get("op"), number)
+        self._errands.begin(name, [number], work, died=scheduled.UNKNOWN)
         return None
 
-    def _empty_trash(self, desk: Desk) -> None:
-        """One at a time: what is thrown away meanwhile goes with the next."""
-        root = desk.root
-        if root.trash not in self._errands:
-            self._send_out(Errand(root.trash, [], []), lambda: _throw_away(root))
+    def _room(self, kind: str, most: int, what: str) -> None:
+        if self._errands.count(kind) >= most:
+            raise Refusal("Busy", "%d %s" % (most, what))
 
-    def _send_out(self, errand: Errand, work: Callable[[], Object]) -> None:
-        _, fd = side.start(work)
-        self._errands[errand.name] = errand
-        self._on(fd, lambda fd: self._come_back(fd, errand))
+    def _empty_trash(self, root: Root) -> None:
+        """One at a time: who does it may not have seen what comes meanwhile, so that another follows."""
+        self._littered = self._errands.count(TRASH) > 0
+        if not self._littered:
+            self._errands.begin(TRASH, [], lambda: _throw_away(root), done=lambda _: self._trash_emptied(root))
 
-    def _come_back(self, fd: int, errand: Errand) -> None:
-        piece = os.read(fd, side.PIECE)
-        if piece:
-            errand.heard.append(piece)
-            return
-        self._selector.unregister(fd)
-        del self._errands[errand.name]
-        self._readers -= errand.name.startswith(READER)
-        self._scheduled -= errand.name.startswith(SCHEDULED)
-        died = scheduled.UNKNOWN if errand.name.startswith(SCHEDULED) else "Busy"
-        answer = side.answer(fd, b"".join(errand.heard), died)
-        if errand.work is not None and self._codes is not None:
-            self._codes.done(errand.work, answer)
-        crashpoint("errand.answered")
-        for number in errand.askers:
-            reply = dict(answer)
-            reply["id"] = number
-            self._channel.write(reply)
+    def _trash_emptied(self, root: Root) -> None:
+        if self._littered:
+            try:
+                self._empty_trash(root)
+            except OSError:  # no process is to be had: it goes with the next
+                pass
 
 
 def _throw_away(root: Root) -> Object:
-    batch.tidy(root, root.trash)
-    return side.empty_trash(root.trash)
+    try:
+        batch.tidy(root, root.trash)
+    finally:
+        side.empty_trash(root.trash)
+    return {}
 
 
 def _introduction(place: Place, epoch: int, owner: str) -> Object:

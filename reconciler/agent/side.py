@@ -60,14 +60,13 @@ def _answer(work: Callable[[], Object]) -> Object:
         return {"error": {"reason": "Failed", "message": repr(error)[:1000], "hint": ""}}
 
 
-def empty_trash(trash: str) -> Object:
+def empty_trash(trash: str) -> None:
     """Remove what lies in the trash, as far as it lets itself be removed."""
     import shutil  # not in the agent itself, whose pages every shim would carry
 
     for entry in os.scandir(trash):
         shutil.rmtree(entry.path, ignore_errors=True)
         crashpoint("trash.emptied")
-    return {}
 
 
 def abandon(projects: str, trash: str, now: float) -> None:

@@ -274,21 +274,6 @@ async def test_the_past_is_asked_only_about_those_that_started_and_are_gone(clus
     assert (ClaimKind.STARTED, "1_1") == (claim.kind, claim.job)
 
 
-async def test_a_batch_goes_a_day_after_the_last_of_its_attempts(cluster: ToyCluster) -> None:
-    session, specs = await cluster.open(), cluster.specs(2)
-    eids = [spec.eid for spec in specs]
-    await cluster.submit(session, specs)
-    cluster.run("run")
-    await cluster.until(lambda: cluster.ended(specs))
-    (batch,) = (cluster.root / "batches").iterdir()
-    os.utime(batch, (0, 0))
-
-    for eid, left in zip(eids, [[batch], []], strict=True):
-        await session.ask(Request(op="forget", body={"eids": [eid]}))
-        await cluster.until(lambda: not list((cluster.root / "trash").iterdir()))
-        await cluster.until(lambda left=left: left == list((cluster.root / "batches").iterdir()))
-
-
 BAD: list[dict[str, Any]] = [
     {"batch": "../../etc"},
     {"batch": "gaaaaaaaaaaaaaa"},

@@ -44,9 +44,7 @@ MUTANTS = (
     Mutant(
         name="a-dead-submitter-has-done-nothing",
         guard="who dies while submitting leaves a doubt",
-        edits=(
-            Edit(MAIN, 'died = scheduled.UNKNOWN if errand.name.startswith(SCHEDULED) else "Busy"', 'died = "Busy"'),
-        ),
+        edits=(Edit(MAIN, "[number], work, died=scheduled.UNKNOWN)", "[number], work)"),),
         caught_by=suite(TESTS + "test_who_dies_while_submitting_leaves_it_unsubmitted_or_claimed"),
     ),
     Mutant(

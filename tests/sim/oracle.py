@@ -91,6 +91,7 @@ class Oracle:
         self.wanted_cancelled: set[str] = set()  # eids that some store has ever wanted cancelled
         self.lawyer: Lawyer | None = None
         self.overdue: Callable[[str], bool] = lambda eid: False
+        self.in_vain: Callable[[Ledger, str], bool] = lambda ledger, eid: False
         self.begin: Callable[[Machine, Proc], None] = lambda machine, proc: None
         self._trace = hashlib.sha256()
 
@@ -190,22 +191,29 @@ class Oracle:
             self._intended(ledger, new)
         elif old.phase in ENDED and new.phase != old.phase and (old.phase == "succeeded" or new.phase not in ENDED):
             self.violated("I6", f"{new.eid} had ended as {old.phase}, and is now {new.phase}")
-        if new.cancel and (old is None or not old.cancel):
+        if new.cancel and (old is None or not old.cancel) and self._asked_for(ledger, new):
             self.wanted_cancelled.add(new.eid)
-            self._cancelled(ledger, new)
         if new.phase in ENDED and (old is None or old.phase != new.phase):
             self._concluded(new)
         if new.phase == "succeeded":
             ledger.successes.add((new.sweep, new.task, new.digest))
         ledger.attempts[new.eid] = new
 
-    def _cancelled(self, ledger: Ledger, new: Recorded) -> None:
-        if self.lawyer is None:
-            return
+    def _asked_for(self, ledger: Ledger, new: Recorded) -> bool:
+        """Whether somebody wants it to be cancelled.
+
+        An older state that has slept may take for unsent what has started since, as the one that rules knows: it is
+        fenced there, and what it intends harms nobody. If it were not, whoever is hit was wanted by nobody.
+        """
         truth = self.truths.get(new.eid)
-        objection = self.lawyer.objection(ledger.desire, new, lives=truth is not None and bool(truth.family))
-        if objection:
-            self.violated("I7", f"{new.eid} of {new.sweep}/{new.task} is cancelled ({new.cancel}), but {objection}")
+        lives = truth is not None and bool(truth.family)
+        objection = "" if self.lawyer is None else self.lawyer.objection(ledger.desire, new, lives=lives)
+        if not objection:
+            return True
+        if new.cancel == "Outdated" and self.in_vain(ledger, new.eid):
+            return False
+        self.violated("I7", f"{new.eid} of {new.sweep}/{new.task} is cancelled ({new.cancel}), but {objection}")
+        return True
 
     def accepted(self, ledger: Ledger, commit: str | None) -> None:
         """A store has accepted a head."""

@@ -9,7 +9,7 @@ import pytest
 from tests.sim.desire import Desire, Lawyer
 from tests.sim.git import History
 from tests.sim.manifests import Sweep, Tree
-from tests.sim.oracle import Recorded
+from tests.sim.oracle import Ledger, Oracle, Recorded
 
 BOTH, ONE = Sweep("alpha", (1, 2)), Sweep("alpha", (1,))
 (GONE,) = BOTH.tasks - ONE.tasks
@@ -95,3 +95,29 @@ def test_an_approval_holds_for_the_same_removal_when_a_later_commit_asks_for_it_
 def test_nobody_can_tell_that_a_sweep_is_gone_while_a_manifest_is_broken(case: Case):
     case.accept(Tree({"b.json": ("kind: Sweep", None)}), deleted=True)
     assert "broken" in case.objection(KEPT)
+
+
+class Objects:
+    """A lawyer to whom nobody has asked for anything."""
+
+    def objection(self, desire: Desire, new: Recorded, *, lives: bool) -> str:
+        return "nobody has asked for it"
+
+
+def judged(*, in_vain: bool) -> Oracle:
+    """After an attempt that runs was given up as outdated."""
+    oracle = Oracle(lambda: 0.0)
+    oracle.lawyer = Objects()
+    oracle.in_vain = lambda ledger, eid: in_vain
+    oracle.committed(Ledger(), cancelled(KEPT, "Outdated"))
+    return oracle
+
+
+def test_who_rules_may_not_give_up_what_runs() -> None:
+    (told,) = judged(in_vain=False).violations
+    assert told.startswith("I7: gaaaabbbbbbbbbb of alpha/")
+
+
+def test_who_is_fenced_may_and_then_nobody_wants_it_ended() -> None:
+    oracle = judged(in_vain=True)
+    assert ([], set()) == (oracle.violations, oracle.wanted_cancelled)

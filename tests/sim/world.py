@@ -28,7 +28,7 @@ from tests.sim.loop import Process, SimLoop
 from tests.sim.machine import Machine
 from tests.sim.manifests import parsed_once
 from tests.sim.operator import Operator
-from tests.sim.oracle import Oracle, Recorded
+from tests.sim.oracle import Ledger, Oracle, Recorded
 from tests.sim.process import ProcessSide
 from tests.sim.programs import Habits, Programs
 
@@ -57,6 +57,7 @@ class World:
         self.programs = Programs(random.Random(self.dice.getrandbits(64)), _habits(self.dice))
         self.oracle.begin = self.programs.begin
         self.oracle.overdue = self._overdue
+        self.oracle.in_vain = self._in_vain
         self.history = History()
         self.happened: Counter[str] = Counter()
         self.daemon_steps = 0
@@ -145,6 +146,11 @@ class World:
         ]
         began_at = min((truth.began_at, *(side.claimed_at(eid) for side in self._process_sides())))
         return any(self.loop.now - began_at > walltime_s - 1 for walltime_s in walltimes)
+
+    def _in_vain(self, ledger: Ledger, eid: str) -> bool:
+        """Whether a state that rules no more intends what the one that does knows to run."""
+        ruled = self.state.ledger
+        return ledger is not ruled and eid in ruled.attempts and ruled.attempts[eid].phase == "running"
 
     def _process_sides(self) -> Iterator[ProcessSide]:
         return (side for side in self.far_sides.values() if isinstance(side, ProcessSide))

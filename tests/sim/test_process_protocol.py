@@ -94,6 +94,25 @@ def test_another_host_that_sees_the_same_files_ends_nothing_by_its_boot() -> Non
         it.converge()
 
 
+def test_what_was_meant_for_a_host_that_answers_no_more_waits_until_it_is_cancelled_and_may_run_again() -> None:
+    with scene("box") as it:
+        (box,) = it.sides
+        box.share_with(it.world.machine("box-alias"))
+        box.astray = True
+        it.until(lambda: it.phases() == ["queued"])
+        assert it.world.ruler is not None
+        it.world.ruler.kill()
+        box.astray = False
+        it.wait(1200)
+        assert ["queued"] == it.phases()
+
+        it.world.edits.push(replace(SWEEP, state="Cancelled"))
+        it.until(lambda: it.phases() == ["cancelled"])
+        it.world.edits.push(SWEEP)
+        it.until(lambda: it.phases() == ["cancelled", "running"])
+        it.converge()
+
+
 def test_a_frozen_daemon_that_wakes_places_nothing_beside_the_copy_that_rules_since() -> None:
     with scene("box", "hut") as it:
         it.world.edits.push()  # nothing to do so far

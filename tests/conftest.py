@@ -81,6 +81,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         Path(file).write_text(json.dumps(figures, indent=2) + "\n")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """$RECONCILER_TEST_TIMEOUT_S is the limit of every test, in place of its own."""
+    if (limit := os.environ.get("RECONCILER_TEST_TIMEOUT_S")) is not None:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(float(limit)), append=False)
+
+
 @pytest.fixture(scope="session")
 def repository_root() -> Path:
     """The root of this repository."""

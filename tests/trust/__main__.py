@@ -24,6 +24,7 @@ from tests.mutants.catalogue import ALL
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".cache/trust"
+AT_LENGTH = {"RECONCILER_TEST_TIMEOUT_S": "7200"}  # the tests' own limits are those of their short form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ def module(name: str, *arguments: str) -> list[str]:
 
 
 def tests(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", *arguments]
+    """Two processes share the tests; the figures of both are counted."""
+    return [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *arguments]
 
 
 SHORT = (
@@ -70,20 +72,20 @@ LONG = (
     Stage(name="kills at crash points", command=tests("tests/e2e/test_crash_points.py"), timeout_s=3600),
     Stage(
         name="torn writes and I/O errors",
-        command=tests("tests/torn", "--timeout=7200"),
-        environment={"RECONCILER_TORN": "long"},
+        command=tests("tests/torn"),
+        environment={"RECONCILER_TORN": "long", **AT_LENGTH},
         timeout_s=2 * 3600,
     ),
     Stage(
         name="state machines",
-        command=tests("tests/machines", "--timeout=7200"),
-        environment={"RECONCILER_HYPOTHESIS": "long"},
+        command=tests("tests/machines"),
+        environment={"RECONCILER_HYPOTHESIS": "long", **AT_LENGTH},
         timeout_s=2 * 3600,
     ),
     Stage(
         name="rebuild",
-        command=tests("tests/e2e/test_rebuild.py", "--timeout=7200"),
-        environment={"RECONCILER_REBUILD_MOMENTS": "50"},
+        command=tests("tests/e2e/test_rebuild.py"),
+        environment={"RECONCILER_REBUILD_MOMENTS": "50", **AT_LENGTH},
         timeout_s=2 * 3600,
     ),
 )

@@ -25,6 +25,7 @@ from tests.mutants.catalogue import ALL
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".cache/trust"
 AT_LENGTH = {"RECONCILER_TEST_TIMEOUT_S": "7200"}  # the tests' own limits are those of their short form
+SHARED = ("-n", "2", "--dist", "worksteal")  # by two processes: what computes in one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,7 @@ def module(name: str, *arguments: str) -> list[str]:
 
 
 def tests(*arguments: str) -> list[str]:
-    """Two processes share the tests; the figures of both are counted."""
-    return [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *arguments]
+    return [sys.executable, "-m", "pytest", "-q", *arguments]
 
 
 SHORT = (
@@ -72,13 +72,13 @@ LONG = (
     Stage(name="kills at crash points", command=tests("tests/e2e/test_crash_points.py"), timeout_s=3600),
     Stage(
         name="torn writes and I/O errors",
-        command=tests("tests/torn"),
+        command=tests("tests/torn", *SHARED),
         environment={"RECONCILER_TORN": "long", **AT_LENGTH},
         timeout_s=2 * 3600,
     ),
     Stage(
         name="state machines",
-        command=tests("tests/machines"),
+        command=tests("tests/machines", *SHARED),
         environment={"RECONCILER_HYPOTHESIS": "long", **AT_LENGTH},
         timeout_s=2 * 3600,
     ),

@@ -18,6 +18,7 @@ from reconciler.core.errors import Busy, NotSent, Refused
 from reconciler.core.jobs import Demand, options_of
 from reconciler.core.lifecycle import NOT_LISTED
 from reconciler.core.model import Attempt, Code, Eid, Instant, Phase, SweepName, Task
+from reconciler.core.resolve import GiveUp
 from reconciler.core.throttle import shares
 from reconciler.core.waiting import Array
 from reconciler.core.wire import AttemptSpec, CancelOutcome, CodeSpec, RevokeOutcome, StartOutcome
@@ -31,6 +32,7 @@ from reconciler.store import Store
 MOST_CHARACTERS = 4 << 20  # of the texts in one submission: as JSON, which is ASCII, a character takes up to 12 bytes
 log = logging.getLogger("reconciler.source")
 
+NOT_STARTED = "it had not started"
 CANCEL_AGAIN_S = 10.0  # a cancellation without a proven end is asked for again after so long
 
 
@@ -191,18 +193,15 @@ def _demand(source: Source, attempt: Attempt, sweep: Sweep) -> Demand | None:
 
 
 async def revoke(
-    source: Source, store: Store, catalog: Catalog, clock: Clock, given_up: Mapping[Eid, str], reason: str = NOT_LISTED
+    source: Source, store: Store, catalog: Catalog, clock: Clock, given_up: Mapping[Eid, GiveUp]
 ) -> Applied:
-    """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides.
-
-    given_up: with what is told of each.
-    """
+    """Give up attempts that will not start any more, as far as can be told: whoever wins the claim decides."""
     outcomes = await source.ask(source.dialect.revoke(list(given_up)))
     crashpoint("apply.revoked")
     won = [eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.REVOKED]
-    if reason == NOT_LISTED:
-        _count_unstarted(source, store, catalog, {eid: given_up[eid] for eid in won})
-    _record_revoked(store, catalog, won, clock.now(), reason, given_up)
+    unlisted = {eid: given_up[eid].message for eid in won if given_up[eid].reason == NOT_LISTED}
+    _count_unstarted(source, store, catalog, unlisted)
+    _record_revoked(store, catalog, won, clock.now(), given_up)
     claimed = tuple(eid for eid, outcome in outcomes.items() if outcome is RevokeOutcome.CLAIMED)
     return Applied(sent=len(outcomes), look_at=claimed)
 
@@ -234,8 +233,9 @@ async def _give_up_stuck(source: Source, store: Store, catalog: Catalog, clock: 
     due = [each.eid for each in queued if (edited.get(each.eid) or float("-inf")) > each.intended_at]
     if not due:
         return ()
-    some = dict.fromkeys(due[: source.dialect.limits.batch_max], "it had not started")
-    return (await revoke(source, store, catalog, clock, some, "Outdated")).look_at
+    given_up = GiveUp(reason="Outdated", message=NOT_STARTED)
+    some = dict.fromkeys(due[: source.dialect.limits.batch_max], given_up)
+    return (await revoke(source, store, catalog, clock, some)).look_at
 
 
 async def _share(source: Source, store: Store, catalog: Catalog, clock: Clock) -> tuple[Eid, ...]:
@@ -263,8 +263,9 @@ async def _share(source: Source, store: Store, catalog: Catalog, clock: Clock) -
             log.warning("arrays keep their limit", extra={"source": source.config.name, "arrays": len(missed)})
     waiting = store.attempts_by_eid(back).values()
     due = [each.eid for each in waiting if each.phase is Phase.QUEUED][: dialect.limits.batch_max]
-    some = dict.fromkeys(due, "it had not started, and no more of its sweep may run")
-    return (await revoke(source, store, catalog, clock, some, "ParallelismReached")).look_at if some else ()
+    given_up = GiveUp(reason="ParallelismReached", message=f"{NOT_STARTED}, and no more of its sweep may run")
+    some = dict.fromkeys(due, given_up)
+    return (await revoke(source, store, catalog, clock, some)).look_at if some else ()
 
 
 def _shares(
@@ -346,21 +347,21 @@ def _record_revoked(
     catalog: Catalog,
     eids: Sequence[Eid],
     now: Instant,
-    reason: str = "Revoked",
-    told: Mapping[Eid, str] = MappingProxyType({}),
+    given_up: Mapping[Eid, GiveUp] = MappingProxyType({}),
 ) -> list[Eid]:
     """They never started, and never will: we won their claims.
 
     Returns those that had started as we know: somebody has taken their claims away, and they may well live.
     """
     attempts: Mapping[Eid, Attempt] = store.attempts_by_eid(eids)
+    unwanted = GiveUp(reason="Revoked", message=NOT_STARTED)
     ended = [
         replace(
             attempt,
             phase=Phase.CANCELLED,
-            reason=attempt.cancel or reason,
+            reason=attempt.cancel or given_up.get(attempt.eid, unwanted).reason,
             ended_at=now,
-            message=told.get(attempt.eid, "it had not started"),
+            message=given_up.get(attempt.eid, unwanted).message,
         )
         for attempt in attempts.values()
         if attempt.phase is Phase.QUEUED

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from reconciler.catalog import Catalog
 from reconciler.core.evidence import Scheduled, evidence
-from reconciler.core.model import Attempt, Eid, HostIdentity, Instant, SweepName, Task, TaskKey
+from reconciler.core.model import Attempt, Eid, Instant, SweepName, Task, TaskKey
 from reconciler.core.resolve import GiveUp, Resolution, Resubmit, Unresolved, resolve
-from reconciler.core.wire import Found
+from reconciler.core.wire import Found, Hello
 from reconciler.redaction import redact
 from reconciler.store import Store
 
@@ -25,7 +25,7 @@ class Observation:
     changed      sweeps of which something was recorded
     ended        how many attempts ended
     again        attempts that nothing was found of: to be started again under the same eid
-    give_up      attempts that will not start any more, as far as can be told: to be revoked; with what is told of them
+    give_up      attempts that will not start any more, as far as can be told: to be revoked
     started      sweeps of which an attempt is known to have started only now
     refused      what the source said when it could not even start something, or ""
     differs      sweeps whose code on the source is not what was verified
@@ -36,7 +36,7 @@ class Observation:
     changed: frozenset[SweepName]
     ended: int
     again: int
-    give_up: Mapping[Eid, str]
+    give_up: Mapping[Eid, GiveUp]
     started: frozenset[SweepName]
     refused: str
     differs: frozenset[SweepName]
@@ -46,18 +46,21 @@ class Observation:
 def observe(
     store: Store,
     catalog: Catalog,
-    here: HostIdentity,
+    hello: Hello,
     page: Sequence[Found],
     now: Instant,
     scheduled: Scheduled | None = None,
 ) -> Observation:
-    """Record what a page of evidence proves. Attempts that the store does not know are left alone."""
+    """Record what a page of evidence proves. Attempts that the store does not know are left alone.
+
+    hello: of the agent that looked.
+    """
     attempts = store.attempts_by_eid([found.eid for found in page])
     findings = _Findings()
     for found in page:
         attempt = attempts.get(found.eid)
         if attempt is not None:
-            proofs = evidence(attempt, found, here, scheduled)
+            proofs = evidence(attempt, found, hello.identity, scheduled, hello.neighbours)
             findings.take(attempt, found, None if attempt.phase.ended else resolve(attempt, proofs, now))
     if findings.news:
         tasks = store.tasks_by_key(attempt.key.task_key for attempt in findings.news)
@@ -72,7 +75,7 @@ class _Findings:
         self.news: list[Attempt] = []
         self.again: set[Eid] = set()
         self._acknowledge: list[Eid] = []
-        self._give_up: dict[Eid, str] = {}
+        self._give_up: dict[Eid, GiveUp] = {}
         self._started: set[SweepName] = set()
         self._unresolved: dict[Eid, SweepName] = {}
         self._ended = 0
@@ -96,7 +99,7 @@ class _Findings:
                     self._refused = resolution.message
                 self.news.append(replace(attempt, accepted_at=None))
             case GiveUp():
-                self._give_up[found.eid] = redact(resolution.message)
+                self._give_up[found.eid] = replace(resolution, message=redact(resolution.message))
             case Unresolved():
                 self._unresolved[found.eid] = attempt.key.sweep
             case None:

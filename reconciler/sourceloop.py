@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler import apply, marks
@@ -18,14 +18,12 @@ from reconciler.clock import Clock
 from reconciler.collect import Collector
 from reconciler.core.dispatch import Hold
 from reconciler.core.errors import Damaged, Fenced, ReconcilerError
-from reconciler.core.evidence import Scheduled
-from reconciler.core.jobs import Listing
-from reconciler.core.listings import Register, heard
 from reconciler.core.model import Code, Eid, SourceName, SweepName
 from reconciler.core.status import Problem
 from reconciler.core.waiting import view
 from reconciler.core.wire import PAGE, Found
 from reconciler.crashpoints import crashpoint
+from reconciler.hearsay import Hearsay
 from reconciler.observe import Observation, observe
 from reconciler.project import Projects
 from reconciler.source import Source, acknowledge, next_delay
@@ -89,9 +87,7 @@ class SourceLoop:
         self._refusals = 0  # in a row, before anything started
         self._ends: deque[tuple[float, int]] = deque(maxlen=PREFETCH_MAX)  # more are not counted
         self._flying: set[Eid] = set()  # the scheduler is being told of them
-        self._register = Register()  # what the scheduler's listings have told in this session
-        self._listed_at = 0.0  # when (elapsed) the newest of them was asked for
-        self._clock_there = 0.0  # the source's own clock, less our elapsed time
+        self._hearsay = Hearsay()
 
     @property
     def name(self) -> SourceName:
@@ -167,10 +163,9 @@ class SourceLoop:
         """One session, from hello to its end; returns how long to wait before the next one, None for the usual."""
         self._settled = False
         self._to_acknowledge.clear()  # a new session tells again what was not acknowledged
-        self._register = Register()
         try:
             hello = await self.source.connect()
-            self._clock_there = hello.clock - self._clock.elapsed()
+            self._hearsay.begin(hello.clock, self._clock.elapsed())
             crashpoint("source.connected")
             log.info("source connected", extra={"source": self.name, "epoch": hello.epoch})
             if marks.is_older(self._store, self.source, hello.mark):
@@ -308,47 +303,31 @@ class SourceLoop:
             there = [each.eid for each in opened if each.sent_at is not None or each.accepted_at is not None]
             if there:
                 page = await self._inspect(there)
-                self._heard(page, asked_at)
+                elapsed = self._clock.elapsed()
+                jobs = self._hearsay.take(page, flying=self._flying, asked_at=asked_at, elapsed=elapsed)
+                if jobs is not None:
+                    self.source.listed(view(jobs))
                 await self._give_up(self._take(list(page.values())))
             await self._clock.sleep(self.source.pause_s(every_s))
-
-    def _heard(self, page: Mapping[Eid, Found], asked_at: float) -> None:
-        """What a clean listing adds to what others have told; any other adds nothing.
-
-        Who is missing is so since the answer came, and until the question was asked: the answer may have waited long.
-        Who is just being submitted is not missing yet.
-        """
-        found = page.values()
-        if any(each.listing is not Listing.CLEAN for each in found):
-            return
-        now, jobs = self._clock.elapsed(), {each.eid: each.job for each in found if each.job is not None}
-        self.source.listed(view(jobs))
-        missing = [
-            each.eid for each in found if each.job is None and each.exit is None and each.eid not in self._flying
-        ]
-        nodes = {each.eid: each.account.ceased for each in found if each.account is not None}
-        self._register = heard(self._register, listed=jobs, missing=missing, at=now, nodes=nodes)
-        self._listed_at = asked_at
-
-    def _scheduled(self) -> Scheduled | None:
-        """What is known of its scheduler, if it has one."""
-        limits = self.source.dialect.limits
-        if not limits.scheduled:
-            return None
-        clock = self._clock_there + self._clock.elapsed()
-        return Scheduled.of(self._register, at=self._listed_at, settle_s=limits.settle_s, clock=clock)
 
     async def _give_up(self, seen: Observation) -> None:
         if seen.give_up:
             done = await apply.revoke(self.source, self._store, self._catalog, self._clock, seen.give_up)
-            await self._look_at(done.look_at)
+            async for _ in self._looks(
+                done.look_at
+            ):  # they have begun, and are not given up again before the next look
+                pass
             self._changed(frozenset())
 
     async def _look_at(self, eids: Sequence[Eid]) -> None:
+        async for seen in self._looks(eids):
+            await self._give_up(seen)
+
+    async def _looks(self, eids: Sequence[Eid]) -> AsyncIterator[Observation]:
         most = self.source.dialect.limits.inspect_max
         for first in range(0, len(eids), most):
             page = await self._inspect(eids[first : first + most])
-            self._take(list(page.values()))
+            yield self._take(list(page.values()))
 
     async def _inspect(self, eids: Sequence[Eid]) -> Mapping[Eid, Found]:
         """What the source tells about them; those that it cannot read are unresolved."""
@@ -361,7 +340,8 @@ class SourceLoop:
         """Record a page of evidence; what is recorded the source may forget."""
         hello = self.source.state.hello
         assert hello is not None
-        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now(), self._scheduled())
+        scheduled = self._hearsay.scheduled(self.source.dialect.limits, self._clock.elapsed())
+        seen = observe(self._store, self._catalog, hello, page, self._clock.now(), scheduled)
         self._note(page, seen)
         if seen.changed:
             self._changed(seen.changed)

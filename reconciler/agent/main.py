@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import Callable, Dict, List, Optional, Tuple
 
-from . import batch, code, files, folders, pipes, scheduled, shapes, side, system
+from . import batch, code, files, folders, hosts, pipes, scheduled, shapes, side, system
 from .census import census
 from .channel import Channel
 from .crash import arm, crashpoint
@@ -234,6 +234,7 @@ class Agent:
             root = Root(path, shapes.text(body, "instance"))
             earlier = shapes.texts(body, "earlier") if "earlier" in body else []
             root.win_epoch(shapes.text(body, "daemon"), shapes.whole(body, "after"), earlier)
+            hosts.sign(root)
             desk = Desk(root, shapes.whole(body, "slots"), shapes.wholes(body, "gpus"))
             desk.take_over(time.time())
             desk.go_on(FIRST_S)
@@ -362,6 +363,7 @@ def _introduction(place: Place, epoch: int, owner: str) -> Object:
         "clock": time.time(),
         "owner": owner,
         "mark": place.mark(),
+        "neighbours": hosts.signed(place),
     }
 
 

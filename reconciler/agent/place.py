@@ -1,6 +1,6 @@
 """The root on this source: who owns it, which epoch rules, where things lie.
 
-    OWNER  epoch/<n>  mark  bell  attempts/<aa>/<eid>/  outbox/new/<eid>  checkpoints/  projects/  trash/
+    OWNER  epoch/<n>  mark  hosts/  bell  attempts/<aa>/<eid>/  outbox/new/<eid>  checkpoints/  projects/  trash/
 
 <aa> are the last two characters of the eid: the first ones are the same for a whole instance.
 """

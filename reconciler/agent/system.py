@@ -17,6 +17,8 @@ _REMOTE = frozenset(
     {"nfs", "nfs3", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "panfs"}
     | {"orangefs", "pvfs2", "glusterfs", "ocfs2", "gfs2", "virtiofs"}
 )
+# Those of them that another machine keeps, so that who copies one of ours copies nothing of it.
+_SERVED = _REMOTE - {"9p", "virtiofs", "ocfs2", "gfs2"}
 
 try:
     _LIBC: Optional[ctypes.CDLL] = ctypes.CDLL(None)
@@ -114,6 +116,11 @@ def is_local(path: str) -> bool:
     """True when the file system below this directory is known to be this machine's own."""
     kind = _filesystem(os.path.realpath(path))
     return kind is not None and kind not in _REMOTE and not kind.startswith("fuse")
+
+
+def is_shared(path: str) -> bool:
+    """True when a file server is known to keep this directory for all who see it."""
+    return _filesystem(os.path.realpath(path)) in _SERVED
 
 
 def _filesystem(path: str) -> Optional[str]:

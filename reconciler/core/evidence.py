@@ -65,10 +65,14 @@ class Rebooted:
 
 @dataclass(frozen=True, slots=True)
 class WrongHost:
-    """We looked from another host: its locks and its boot prove nothing. The source is unhealthy."""
+    """We looked from another host: its locks and its boot prove nothing. The source is unhealthy.
+
+    shared: nobody has claimed it, and both hosts have the same files: whoever claims it does so where we looked.
+    """
 
     expected: HostIdentity
     actual: HostIdentity
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +166,19 @@ class Scheduled:
 
 
 def evidence(
-    attempt: Attempt, found: Found, here: HostIdentity, scheduled: Scheduled | None = None
+    attempt: Attempt,
+    found: Found,
+    here: HostIdentity,
+    scheduled: Scheduled | None = None,
+    neighbours: Set[HostIdentity] = frozenset(),
 ) -> tuple[Evidence, ...]:
-    """What a look at the source proves about the attempt. `here`: the identity of the host that looked."""
+    """What a look at the source proves about the attempt.
+
+    here        the identity of the host that looked
+    neighbours  those that have the same files, for certain
+    """
     if scheduled is None:
-        return (*_files(found), *_own_queue(found), *_life(attempt, found, here))
+        return (*_files(found), *_own_queue(found), *_life(attempt, found, here, neighbours))
     return (*_files(found), *_queue(found, scheduled))
 
 
@@ -203,11 +215,11 @@ def _own_queue(found: Found) -> Iterator[Evidence]:
         yield Waiting()
 
 
-def _life(attempt: Attempt, found: Found, here: HostIdentity) -> Iterator[Evidence]:
+def _life(attempt: Attempt, found: Found, here: HostIdentity, neighbours: Set[HostIdentity]) -> Iterator[Evidence]:
     """Whether anything of the attempt lives: only the host on which it was claimed, or else intended, can tell."""
     home = found.claim.home if found.claim is not None else attempt.home
     if not _same_host(home, here):
-        yield WrongHost(home, here)
+        yield WrongHost(home, here, shared=found.claim is None and home in neighbours)
         return
     if found.lock is Lock.HELD:
         yield LockHeld()

@@ -17,6 +17,8 @@ Where a scheduler keeps the queue, locks and boots of the host that looks prove 
     5. it is listed no more, and its walltime, which the shim enforces if nobody else does, has long passed
     6. it is listed no more, and never started: that ends nothing, but we may give it up by winning its claim
 
+What was meant for another host of the same files, and has not begun, may be given up like that, too.
+
 Whatever does not prove anything (an unreachable source, a lock that cannot be judged, a look from another host) leaves
 the attempt as it is. A terminal attempt absorbs everything; a running one never goes back to queued.
 """
@@ -219,10 +221,7 @@ def _gone(attempt: Attempt, facts: _Facts, there: Instant, now: Instant) -> Atte
 def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolved | None:
     """Nothing changed: is there something to do, or something that somebody should know?"""
     if facts.wrong_host is not None:
-        expected, actual = facts.wrong_host.expected, facts.wrong_host.actual
-        return Unresolved(
-            reason="WrongHost", message=f"it belongs to {_named(expected)}, and {_named(actual)} looked for it"
-        )
+        return _elsewhere(attempt, facts, facts.wrong_host)
     if ClaimTorn() in facts.signs:
         return Unresolved(reason="ClaimTorn", message="what lies where its claim should be cannot be understood")
     if attempt.phase is not Phase.RUNNING:
@@ -236,6 +235,15 @@ def _unfinished(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolv
     if LockUnknown() in facts.signs:
         return Unresolved(reason="LockUnknown", message="its lock cannot be judged: it may run, or have ended")
     return None
+
+
+def _elsewhere(attempt: Attempt, facts: _Facts, seen: WrongHost) -> GiveUp | Unresolved:
+    """What is of another host stays as it is, unless it has not begun, and can only begin in the files that we see."""
+    expected, actual = _named(seen.expected), _named(seen.actual)
+    if seen.shared and attempt.phase is Phase.QUEUED and not (attempt.cancel or facts.records):
+        message = f"it was meant for {expected}, had not started there, and {actual} answers now"
+        return GiveUp(reason="WrongHost", message=message)
+    return Unresolved(reason="WrongHost", message=f"it belongs to {expected}, and {actual} looked for it")
 
 
 def _not_started(attempt: Attempt, facts: _Facts) -> Resubmit | GiveUp | Unresolved | None:

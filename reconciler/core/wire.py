@@ -103,6 +103,7 @@ class Hello:
     clock: Instant
     owner: InstanceId
     mark: str = ""  # told with what was started there last, by whomever
+    neighbours: frozenset[HostIdentity] = frozenset()  # who have ruled this very root, if several hosts share its files
 
 
 class ClaimKind(StrEnum):

@@ -115,6 +115,9 @@ def hello_from_json(value: Json) -> Hello:
         clock=_number(hello, "clock"),
         owner=InstanceId(_text(hello, "owner")),
         mark=_text(hello, "mark") if "mark" in hello else "",
+        neighbours=frozenset(
+            _home(_object(each, "a host")) for each in _list(hello.get("neighbours", []), "neighbours")
+        ),
     )
 
 

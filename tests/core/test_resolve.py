@@ -9,7 +9,7 @@ from core_makers import ELSEWHERE, HERE, NOW, REBOOTED, attempt, found, record, 
 
 from reconciler.core.evidence import Absent, Claimed, LockFree, LockHeld, Revoked, Unreachable, evidence
 from reconciler.core.model import FailureClass, HostIdentity, Phase, Resources
-from reconciler.core.resolve import Resubmit, Unresolved, resolve
+from reconciler.core.resolve import GiveUp, Resubmit, Unresolved, resolve
 from reconciler.core.wire import Ended, Lock
 
 RUNNING = attempt(Phase.RUNNING)
@@ -23,7 +23,7 @@ def told(resolution):
     """The part of a resolution that a table can name: phase or kind, and reason."""
     if resolution is None:
         return None
-    if isinstance(resolution, Resubmit | Unresolved):
+    if isinstance(resolution, GiveUp | Resubmit | Unresolved):
         return type(resolution).__name__, resolution.reason
     return resolution.phase.value, resolution.reason
 
@@ -103,6 +103,30 @@ FROM_ANOTHER_HOST = {
 @pytest.mark.parametrize(("subject", "there", "expected"), FROM_ANOTHER_HOST.values(), ids=FROM_ANOTHER_HOST)
 def test_a_look_from_another_host(subject, there, expected, here):
     assert told(looked(subject, there, here)) == expected
+
+
+OF_SHARED_FILES = {
+    "not begun: given up": (attempt(), found(), ("GiveUp", "WrongHost")),
+    "staged, and not begun: given up": (attempt(), found(staged=True), ("GiveUp", "WrongHost")),
+    "a claim is a claim": (attempt(), found(claim=started(), lock=Lock.FREE), ("running", "")),
+    "begun: its lock proves nothing": (RUNNING, found(claim=started(), lock=Lock.FREE), ("Unresolved", "WrongHost")),
+    "being cancelled: that ends it": (attempt(cancel="Removed"), found(), ("Unresolved", "WrongHost")),
+    "a record without a claim": (attempt(), found(exit=record()), ("Unresolved", "WrongHost")),
+    "its claim is torn: it may run": (attempt(), found(torn=True), ("running", "")),
+}
+
+
+@pytest.mark.parametrize(("subject", "there", "expected"), OF_SHARED_FILES.values(), ids=OF_SHARED_FILES)
+def test_a_look_from_another_host_of_the_same_files(subject, there, expected):
+    proofs = evidence(subject, there, ELSEWHERE, neighbours={HERE})
+
+    assert told(resolve(subject, proofs, NOW)) == expected
+
+
+def test_files_are_shared_with_that_very_boot_of_the_other_host():
+    proofs = evidence(attempt(), found(), ELSEWHERE, neighbours={REBOOTED})
+
+    assert told(resolve(attempt(), proofs, NOW)) == ("Unresolved", "WrongHost")
 
 
 @pytest.mark.parametrize("blank", ["host", "machine", "boot"])

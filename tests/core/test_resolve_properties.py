@@ -181,6 +181,17 @@ def test_another_host_never_ends_it_without_a_file_that_says_so(subject, there):
     assert not (isinstance(resolution, Attempt) and resolution.phase is Phase.LOST)
 
 
+@given(OPEN_ATTEMPTS, FOUND, st.sets(st.sampled_from([HERE, replace(HERE, boot="b2"), replace(HERE, machine="m2")])))
+def test_another_host_gives_up_only_what_nobody_has_begun_or_cancels_and_whose_files_it_shares(
+    subject, there, neighbours
+):
+    elsewhere = replace(HERE, machine="m3")
+    if isinstance(resolve(subject, evidence(subject, there, elsewhere, None, neighbours), NOW), GiveUp):
+        assert (there.claim, there.exit, there.torn) == (None, None, False)
+        assert (subject.phase, subject.nonce, subject.cancel) == (Phase.QUEUED, None, "")
+        assert subject.home in neighbours
+
+
 @given(OPEN_ATTEMPTS, EVIDENCE)
 def test_unknown_concludes_nothing(subject, pieces):
     unknown = [Unreachable(), LockUnknown(), WrongHost(HERE, replace(HERE, machine="m3"))]

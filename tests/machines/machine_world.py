@@ -87,7 +87,7 @@ class Hand:
         """A page of news arrives; what is recorded the source may forget."""
         hello = self.source.state.hello
         assert hello is not None
-        seen = observe(self._store, self._catalog, hello.identity, page, self._clock.now())
+        seen = observe(self._store, self._catalog, hello, page, self._clock.now())
         if seen.acknowledge:
             await self.source.ask(acknowledge(seen.acknowledge))
 

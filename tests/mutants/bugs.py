@@ -244,6 +244,43 @@ MUTANTS = (
         bug="a state put back from a copy: tasks that had run on one source ran again on another",
     ),
     Mutant(
+        name="meant-for-another-login-node-for-ever",
+        guard="what was meant for another host of the same files, and has not begun, is given up",
+        edits=(Edit("reconciler/core/resolve.py", "if seen.shared and attempt.phase", "if False and attempt.phase"),),
+        caught_by=suite(
+            "sim/test_process_protocol.py"
+            "::test_what_was_meant_for_another_host_of_the_same_files_is_given_up_and_runs_again"
+        ),
+        bug="the simulator, world 1607: what was meant for another login node of an alias waited for ever",
+    ),
+    Mutant(
+        name="copied-files-are-shared",
+        guard="files are shared where a file server is known to keep them, not where they look the same",
+        edits=(
+            Edit(
+                "reconciler/agent/system.py",
+                "return _filesystem(os.path.realpath(path)) in _SERVED",
+                "return True",
+            ),
+        ),
+        caught_by=suite(
+            "sim/test_process_protocol.py"
+            "::test_where_nobody_knows_that_files_are_shared_it_waits_until_it_is_cancelled_and_may_run_again"
+        ),
+    ),
+    Mutant(
+        name="every-host-is-a-neighbour",
+        guard="a host shares our files if it has left its name in them",
+        edits=(
+            Edit(
+                "reconciler/core/evidence.py",
+                "shared=found.claim is None and home in neighbours",
+                "shared=found.claim is None",
+            ),
+        ),
+        caught_by=suite("core/test_resolve.py::test_a_look_from_another_host"),
+    ),
+    Mutant(
         name="placed-elsewhere-than-it-lies",
         guard="an attempt that lies on a source is placed there, and nowhere else",
         edits=(

@@ -94,15 +94,44 @@ def test_another_host_that_sees_the_same_files_ends_nothing_by_its_boot() -> Non
         it.converge()
 
 
-def test_what_was_meant_for_a_host_that_answers_no_more_waits_until_it_is_cancelled_and_may_run_again() -> None:
+def intended_for_another_host(it: Scene) -> None:
+    """The daemon dies as it would send what it intends; from then on another host answers."""
+    (box,) = it.sides
+    box.astray = True
+    it.until(lambda: it.phases() == ["queued"])
+    assert it.world.ruler is not None
+    it.world.ruler.kill()
+    box.astray = False
+
+
+def test_what_was_meant_for_another_host_of_the_same_files_is_given_up_and_runs_again() -> None:
+    with scene("box") as it:
+        it.sides[0].share_with(it.world.machine("box-alias"))
+        intended_for_another_host(it)
+        it.until(lambda: it.phases() == ["cancelled", "running"])
+        it.converge()
+
+
+def test_what_another_host_has_begun_is_not_given_up() -> None:
     with scene("box") as it:
         (box,) = it.sides
         box.share_with(it.world.machine("box-alias"))
         box.astray = True
-        it.until(lambda: it.phases() == ["queued"])
-        assert it.world.ruler is not None
+        it.until(lambda: it.world.oracle.truths and any(each.starts for each in it.world.oracle.truths.values()))
         it.world.ruler.kill()
         box.astray = False
+        it.wait(1200)
+        assert ["running"] == it.phases()
+        it.converge()
+
+
+def test_where_nobody_knows_that_files_are_shared_it_waits_until_it_is_cancelled_and_may_run_again() -> None:
+    with scene("box") as it:
+        (box,) = it.sides
+        mounts = box.machine.mounts
+        box.share_with(it.world.machine("box-alias"))
+        box.machine.mounts = box._machines()[1].mounts = mounts
+        intended_for_another_host(it)
         it.wait(1200)
         assert ["queued"] == it.phases()
 

@@ -107,7 +107,7 @@ PIECES = st.one_of(
     st.builds(ExitSeen, RECORDS),
     st.builds(lambda nonce: Claimed(started(nonce)), NONCES),
     st.just(Revoked(revoked())),
-    st.just(WrongHost(HERE, ELSEWHERE)),
+    st.builds(WrongHost, st.just(HERE), st.just(ELSEWHERE), shared=st.booleans()),
     st.just(RefusedThere("disk full")),
     st.sampled_from(
         [ClaimTorn(), LockHeld(), LockFree(), LockUnknown(), Rebooted(), Waiting(), Absent(), Unreachable()]

@@ -40,6 +40,7 @@ def attempt_json(attempt: Attempt) -> dict[str, Json]:
         "signal": attempt.signal,
         "intendedAt": instant_json(attempt.intended_at),
         "acceptedAt": instant_json(attempt.accepted_at),
+        "unlistedAt": instant_json(attempt.unlisted_at),
         "startedAt": instant_json(attempt.started_at),
         "endedAt": instant_json(attempt.ended_at),
         "cancelReason": attempt.cancel,

@@ -12,7 +12,7 @@ from reconciler.cli.app import App, find_sweep, find_task, pass_app
 from reconciler.cli.efficiency import used_text
 from reconciler.cli.logfiles import place_here, tail
 from reconciler.cli.names import complete_sweep, complete_task
-from reconciler.cli.output import duration, instant_json, output_option, print_json, printable, values
+from reconciler.cli.output import duration, instant_json, output_option, print_json, printable, time_of_day, values
 from reconciler.cli.shapes import attempt_json
 from reconciler.cli.tasks import exit_text
 from reconciler.core.model import Attempt, Instant, Json, Phase, Task
@@ -108,6 +108,9 @@ def _lines(explanation: Explanation, now: Instant) -> list[str]:
             + (f", {printable(told_by)}" if told_by else "")
         )
         lines += [f"used: {used}"] if (used := used_text(attempt)) else []
+    if attempt is not None and attempt.phase is Phase.QUEUED and attempt.unlisted_at is not None:
+        since = time_of_day(attempt.unlisted_at)
+        lines.append(f"its scheduler does not list it, since {since}: if that stays so, another attempt is made")
     if explanation.wait is not None:
         wait = explanation.wait
         lines.append(f"in the queue there: {printable(wait.word)}: {printable(wait.meaning)}")

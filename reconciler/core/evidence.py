@@ -6,12 +6,13 @@ the type checker before it has one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from reconciler.core.jobs import Account, Job, Listing
-from reconciler.core.listings import Register, doubted, settled
+from reconciler.core.listings import Register, confirmed, doubted, settled
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant
 from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
@@ -104,6 +105,7 @@ class Listed:
 class NotListed:
     """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more.
 
+    confirmed: the one before did not have it either.
     at: the source's own clock at that time: ours may jump.
     said: what its job said that ended before it claimed anything, as far as that is known; it proves nothing.
     """
@@ -111,6 +113,7 @@ class NotListed:
     settled: bool
     at: Instant
     said: str = ""
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +152,29 @@ Evidence: TypeAlias = (
 class Scheduled:
     """A scheduler keeps the source's queue. Then the host that looks is any of several, and proves nothing.
 
-    gone     those that it has no more, for good, as far as `core.listings` can tell
-    clock    the source's own clock
-    doubted  those that may still be at work on nodes which were given up, and are heard again
+    gone       those that it has no more, for good, as far as `core.listings` can tell
+    clock      the source's own clock
+    doubted    those that may still be at work on nodes which were given up, and are heard again
+    confirmed  those that it has no more, as far as a few listings can tell
+    settle_s   how long that must hold: measured in one session, or over several as the attempt remembers it
     """
 
     gone: Set[Eid]
     clock: Instant
     doubted: Set[Eid] = frozenset()
+    confirmed: Set[Eid] = frozenset()
+    settle_s: float = math.inf
 
     @classmethod
     def of(cls, register: Register, *, at: float, settle_s: float, clock: Instant) -> Scheduled:
         """As its listings tell; at: when the newest was asked for."""
-        gone = settled(register, at=at, settle_s=settle_s)
-        return cls(gone=gone, clock=clock, doubted=doubted(register, at=at, settle_s=settle_s))
+        return cls(
+            gone=settled(register, at=at, settle_s=settle_s),
+            clock=clock,
+            doubted=doubted(register, at=at, settle_s=settle_s),
+            confirmed=confirmed(register),
+            settle_s=settle_s,
+        )
 
 
 def evidence(
@@ -179,18 +191,26 @@ def evidence(
     """
     if scheduled is None:
         return (*_files(found), *_own_queue(found), *_life(attempt, found, here, neighbours))
-    return (*_files(found), *_queue(found, scheduled))
+    return (*_files(found), *_queue(attempt, found, scheduled))
 
 
-def _queue(found: Found, scheduled: Scheduled) -> Iterator[Evidence]:
+def _queue(attempt: Attempt, found: Found, scheduled: Scheduled) -> Iterator[Evidence]:
     """What the scheduler says. Who was not asked, or failed, says nothing, not even that something is missing."""
     if found.job is not None:
         yield Listed(found.job)
     elif found.listing is Listing.CLEAN:
-        yield NotListed(settled=found.eid in scheduled.gone, at=scheduled.clock, said=found.said)
+        again = found.eid in scheduled.confirmed
+        settled = found.eid in scheduled.gone or (again and _unlisted_for_long(attempt, found, scheduled))
+        yield NotListed(settled=settled, at=scheduled.clock, said=found.said, confirmed=again)
     if found.account is not None:
         ceased = found.account.ceased and found.eid not in scheduled.doubted
         yield Accounted(replace(found.account, ceased=ceased))
+
+
+def _unlisted_for_long(attempt: Attempt, found: Found, scheduled: Scheduled) -> bool:
+    """Over several sessions: good enough to compete for its claim, not to say how ended what has started."""
+    since = attempt.unlisted_at if (found.claim, found.torn, attempt.nonce) == (None, False, None) else None
+    return since is not None and scheduled.clock - since >= scheduled.settle_s
 
 
 def _files(found: Found) -> Iterator[Evidence]:

@@ -141,6 +141,7 @@ class Attempt:
     intended_at: Instant
     sent_at: Instant | None = None  # to a scheduler, which must not be told twice: from then on it may be there
     accepted_at: Instant | None = None  # None: an unknown submission, to be resolved
+    unlisted_at: Instant | None = None  # by the source's clock: since when its scheduler does not list it, unstarted
     started_at: Instant | None = None
     ended_at: Instant | None = None
     nonce: str | None = None  # drawn by the shim; an exit record counts only with the same one

@@ -95,6 +95,7 @@ class _Facts:
     differs: bool = False
     account: Account | None = None
     listed: bool = False
+    unlisted: NotListed | None = None  # confirmed
     gone: NotListed | None = None  # settled
     wrong_host: WrongHost | None = None
     signs: frozenset[Evidence] = frozenset()
@@ -123,8 +124,9 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, listed=True)
         case Accounted(account):
             return replace(facts, account=account)
-        case NotListed(settled=settled):
-            return replace(facts, gone=piece if settled else facts.gone)
+        case NotListed(settled=settled, confirmed=confirmed):
+            gone, unlisted = piece if settled else facts.gone, piece if confirmed else facts.unlisted
+            return replace(facts, gone=gone, unlisted=unlisted)
         case ClaimTorn() | LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
             return replace(facts, signs=facts.signs | {piece})
         case _:
@@ -181,7 +183,17 @@ def _informed(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt:
         attempt = replace(attempt, phase=Phase.RUNNING)
     if attempt.accepted_at is None and (facts.claims or torn or facts.listed or Waiting() in facts.signs):
         attempt = replace(attempt, accepted_at=now)
-    return attempt
+    since = _unlisted_at(attempt, facts)
+    return attempt if since == attempt.unlisted_at else replace(attempt, unlisted_at=since)
+
+
+def _unlisted_at(attempt: Attempt, facts: _Facts) -> Instant | None:
+    """Remembered beyond the session: whoever is killed again and again must get on, too."""
+    if facts.listed or attempt.phase is not Phase.QUEUED:
+        return None
+    if attempt.unlisted_at is None and facts.unlisted is not None:
+        return facts.unlisted.at
+    return attempt.unlisted_at
 
 
 def _ended(attempt: Attempt, facts: _Facts, now: Instant) -> Attempt | None:

@@ -166,7 +166,7 @@ _STANDINGS = {standing.value: standing for standing in Standing}
 
 ATTEMPT_COLUMNS = (
     "sweep,task,number,eid,open,source,digest,phase,home,resources,intended_at,sent_at,accepted_at,started_at,ended_at,"
-    "nonce,gpus,reason,message,failure,exit_code,signal,cpu_s,max_rss_mib,cancel,cancel_at,directory"
+    "nonce,gpus,reason,message,failure,exit_code,signal,cpu_s,max_rss_mib,cancel,cancel_at,directory,unlisted_at"
 )
 
 
@@ -178,7 +178,7 @@ def attempt_cells(sweep: int, attempt: Attempt, *, tracked: bool) -> tuple[Cell,
         attempt.intended_at, attempt.sent_at, attempt.accepted_at, attempt.started_at, attempt.ended_at,
         attempt.nonce, dump(attempt.gpus) if attempt.gpus else "[]", attempt.reason, attempt.message,
         attempt.failure, attempt.exit_code, attempt.signal, attempt.cpu_s, attempt.max_rss_mib, attempt.cancel,
-        attempt.cancel_at, attempt.directory,
+        attempt.cancel_at, attempt.directory, attempt.unlisted_at,
     )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def attempt(name: SweepName, row: Row) -> Attempt:
     """From ATTEMPT_COLUMNS; the sweep's name stands for its number."""
     _, task_id, number, eid, _, source, digest, phase, home, resources, *rest = row
     intended_at, sent_at, accepted_at, started_at, ended_at, nonce, gpus, reason, message, failure, *rest = rest
-    exit_code, signal, cpu_s, max_rss_mib, cancel, cancel_at, directory = rest
+    exit_code, signal, cpu_s, max_rss_mib, cancel, cancel_at, directory, unlisted_at = rest
     return Attempt(
         key=AttemptKey(name, task_id, number),
         eid=Eid(eid),
@@ -199,6 +199,7 @@ def attempt(name: SweepName, row: Row) -> Attempt:
         intended_at=intended_at,
         sent_at=sent_at,
         accepted_at=accepted_at,
+        unlisted_at=unlisted_at,
         started_at=started_at,
         ended_at=ended_at,
         nonce=nonce,

@@ -161,5 +161,9 @@ CREATE TABLE usage (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES, REPINS, USAGE)
+UNLISTED = """
+ALTER TABLE attempts ADD COLUMN unlisted_at REAL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, COLLECTIONS, SWITCHES, LIVES, REPINS, USAGE, UNLISTED)
 """Forward only; a published one is never edited."""

@@ -22,7 +22,7 @@ TASK_KEYS = [
 ]  # fmt: skip
 ATTEMPT_KEYS = [
     "attempt", "eid", "source", "phase", "reason", "message", "failureClass", "exitCode", "signal", "intendedAt",
-    "acceptedAt", "startedAt", "endedAt", "cancelReason", "cpuSeconds", "maxRssMib", "efficiency", "gpus",
+    "acceptedAt", "unlistedAt", "startedAt", "endedAt", "cancelReason", "cpuSeconds", "maxRssMib", "efficiency", "gpus",
     "resources", "directory",
 ]  # fmt: skip
 

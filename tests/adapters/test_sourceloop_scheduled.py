@@ -371,25 +371,3 @@ async def test_the_sweep_may_vanish_while_its_attempt_is_given_up(lab: Scheduler
     await lab.minutes(GIVEN_UP_MIN)
 
     assert ("cancelled", []) == (lab.attempt(eid).phase, lab.open())
-
-
-async def test_a_new_session_begins_to_count_anew(lab: SchedulerLab) -> None:
-    await lab.start(1)
-    lab.far.jobs.clear()
-
-    for _ in range(6):
-        await lab.minutes(2)
-        await _cut(lab)
-
-    assert [] == lab.far.named("revoke")
-
-
-async def _cut(lab: SchedulerLab) -> None:
-    """The session is lost, and the next one opened."""
-    sessions = lab.far.sessions
-    lab.far.answers = [NoReply("NoReply", "cut")]
-    lab.commit(**{f"s{sessions}": "{x: [1]}"})
-    await lab.acceptance.run()
-    await lab.dispatch()
-    await lab.minutes(0.1)
-    assert sessions < lab.far.sessions

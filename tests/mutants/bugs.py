@@ -254,31 +254,14 @@ MUTANTS = (
         bug="the simulator, world 1607: what was meant for another login node of an alias waited for ever",
     ),
     Mutant(
-        name="copied-files-are-shared",
-        guard="files are shared where a file server is known to keep them, not where they look the same",
-        edits=(
-            Edit(
-                "reconciler/agent/system.py",
-                "return _filesystem(os.path.realpath(path)) in _SERVED",
-                "return True",
-            ),
-        ),
+        name="who-is-not-listed-is-forgotten-with-the-session",
+        guard="since when a job is not listed is remembered by the next daemon",
+        edits=(Edit("reconciler/core/resolve.py", "        return facts.unlisted.at\n", "        return None\n"),),
         caught_by=suite(
-            "sim/test_process_protocol.py"
-            "::test_where_nobody_knows_that_files_are_shared_it_waits_until_it_is_cancelled_and_may_run_again"
+            "adapters/test_sourceloop_unlisted.py"
+            "::test_how_long_it_is_not_listed_is_remembered_by_the_next_session_and_the_next_daemon"
         ),
-    ),
-    Mutant(
-        name="every-host-is-a-neighbour",
-        guard="a host shares our files if it has left its name in them",
-        edits=(
-            Edit(
-                "reconciler/core/evidence.py",
-                "shared=found.claim is None and home in neighbours",
-                "shared=found.claim is None",
-            ),
-        ),
-        caught_by=suite("core/test_resolve.py::test_a_look_from_another_host"),
+        bug="a soak on a real Slurm: while daemon and controller died every few seconds, lost jobs kept all places",
     ),
     Mutant(
         name="placed-elsewhere-than-it-lies",

@@ -1,4 +1,4 @@
-"""Guards of sessions: who ends when the other side has gone without a word."""
+"""Guards of sessions: who ends when the other side has gone without a word, and what another host may conclude."""
 
 from __future__ import annotations
 
@@ -37,5 +37,32 @@ MUTANTS = (
         caught_by=suite(
             "adapters/test_agent_sessions.py::test_an_agent_is_superseded_when_a_newer_one_has_ruled_for_a_while"
         ),
+    ),
+    Mutant(
+        name="copied-files-are-shared",
+        guard="files are shared where a file server is known to keep them, not where they look the same",
+        edits=(
+            Edit(
+                "reconciler/agent/system.py",
+                "return _filesystem(os.path.realpath(path)) in _SERVED",
+                "return True",
+            ),
+        ),
+        caught_by=suite(
+            "sim/test_process_protocol.py"
+            "::test_where_nobody_knows_that_files_are_shared_it_waits_until_it_is_cancelled_and_may_run_again"
+        ),
+    ),
+    Mutant(
+        name="every-host-is-a-neighbour",
+        guard="a host shares our files if it has left its name in them",
+        edits=(
+            Edit(
+                "reconciler/core/evidence.py",
+                "shared=found.claim is None and home in neighbours",
+                "shared=found.claim is None",
+            ),
+        ),
+        caught_by=suite("core/test_resolve.py::test_a_look_from_another_host"),
     ),
 )

@@ -248,4 +248,22 @@ MUTANTS = (
         ),
         bug="CI, a node of a real Slurm that was heard again: a shell told a success for a program that was ended",
     ),
+    Mutant(
+        name="one-listing-is-enough-after-a-restart",
+        guard="who was not listed before is looked for twice by the next session, too",
+        edits=(Edit("reconciler/core/evidence.py", "(again and _unlisted_for_long(", "(_unlisted_for_long("),),
+        caught_by=suite("core/test_resolve_scheduled.py::test_an_attempt_that_no_session_has_seen_listed"),
+    ),
+    Mutant(
+        name="ends-are-told-by-listings-of-several-sessions",
+        guard="the end of what has started is told by the listings of one session, which heard its node",
+        edits=(
+            Edit(
+                "reconciler/core/evidence.py",
+                "if (found.claim, found.torn, attempt.nonce) == (None, False, None) else None",
+                "",
+            ),
+        ),
+        caught_by=suite("core/test_resolve_scheduled.py::test_an_attempt_that_no_session_has_seen_listed"),
+    ),
 )

@@ -48,4 +48,4 @@ class Hearsay:
         if not limits.scheduled:
             return None
         clock = self._clock_there + elapsed
-        return Scheduled.of(self._register, at=self._asked_at, settle_s=limits.settle_s, clock=clock)
+        return Scheduled.of(self._register, at=self._asked_at, settle_s=limits.settle_s, clock=clock, elapsed=elapsed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from reconciler.core.jobs import Account, Job, Listing
-from reconciler.core.listings import Register, confirmed, doubted, settled
+from reconciler.core.listings import Register, doubted, missed, settled
 from reconciler.core.model import Attempt, Eid, HostIdentity, Instant
 from reconciler.core.wire import Claim, ClaimKind, ExitRecord, Found, Lock
 
@@ -105,7 +105,7 @@ class Listed:
 class NotListed:
     """A clean listing does not have it. `settled`: nor did others, for so long that it will not come any more.
 
-    confirmed: the one before did not have it either.
+    missed: it should have it, whereas it may be older than a submission, and one in which many vanish is not believed.
     at: the source's own clock at that time: ours may jump.
     said: what its job said that ended before it claimed anything, as far as that is known; it proves nothing.
     """
@@ -113,7 +113,7 @@ class NotListed:
     settled: bool
     at: Instant
     said: str = ""
-    confirmed: bool = False
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,27 +152,30 @@ Evidence: TypeAlias = (
 class Scheduled:
     """A scheduler keeps the source's queue. Then the host that looks is any of several, and proves nothing.
 
-    gone       those that it has no more, for good, as far as `core.listings` can tell
-    clock      the source's own clock
-    doubted    those that may still be at work on nodes which were given up, and are heard again
-    confirmed  those that it has no more, as far as a few listings can tell
-    settle_s   how long that must hold: measured in one session, or over several as the attempt remembers it
+    gone      those that it has no more, for good, as far as `core.listings` can tell
+    clock     the source's own clock
+    doubted   those that may still be at work on nodes which were given up, and are heard again
+    missed    those that its newest listing should have, and does not
+    asked_at  when that was asked for, by the source's own clock
+    settle_s  how long that must hold: as measured in one session, or over several, as the attempt remembers it
     """
 
     gone: Set[Eid]
     clock: Instant
     doubted: Set[Eid] = frozenset()
-    confirmed: Set[Eid] = frozenset()
+    missed: Set[Eid] = frozenset()
+    asked_at: Instant = -math.inf
     settle_s: float = math.inf
 
     @classmethod
-    def of(cls, register: Register, *, at: float, settle_s: float, clock: Instant) -> Scheduled:
-        """As its listings tell; at: when the newest was asked for."""
+    def of(cls, register: Register, *, at: float, settle_s: float, clock: Instant, elapsed: float) -> Scheduled:
+        """As its listings tell; at: when the newest was asked for, elapsed: now, both monotonic."""
         return cls(
             gone=settled(register, at=at, settle_s=settle_s),
             clock=clock,
             doubted=doubted(register, at=at, settle_s=settle_s),
-            confirmed=confirmed(register),
+            missed=missed(register),
+            asked_at=clock - (elapsed - at),
             settle_s=settle_s,
         )
 
@@ -199,9 +202,9 @@ def _queue(attempt: Attempt, found: Found, scheduled: Scheduled) -> Iterator[Evi
     if found.job is not None:
         yield Listed(found.job)
     elif found.listing is Listing.CLEAN:
-        again = found.eid in scheduled.confirmed
-        settled = found.eid in scheduled.gone or (again and _unlisted_for_long(attempt, found, scheduled))
-        yield NotListed(settled=settled, at=scheduled.clock, said=found.said, confirmed=again)
+        missed_now = found.eid in scheduled.missed
+        settled = found.eid in scheduled.gone or (missed_now and _unlisted_for_long(attempt, found, scheduled))
+        yield NotListed(settled=settled, at=scheduled.clock, said=found.said, missed=missed_now)
     if found.account is not None:
         ceased = found.account.ceased and found.eid not in scheduled.doubted
         yield Accounted(replace(found.account, ceased=ceased))
@@ -210,7 +213,7 @@ def _queue(attempt: Attempt, found: Found, scheduled: Scheduled) -> Iterator[Evi
 def _unlisted_for_long(attempt: Attempt, found: Found, scheduled: Scheduled) -> bool:
     """Over several sessions: good enough to compete for its claim, not to say how ended what has started."""
     since = attempt.unlisted_at if (found.claim, found.torn, attempt.nonce) == (None, False, None) else None
-    return since is not None and scheduled.clock - since >= scheduled.settle_s
+    return since is not None and scheduled.asked_at - since >= scheduled.settle_s
 
 
 def _files(found: Found) -> Iterator[Evidence]:

@@ -74,14 +74,16 @@ def heard(
 
 def settled(register: Register, *, at: float, settle_s: float) -> Set[Eid]:
     """Those that are gone, as far as listings can tell; at: when the newest listing was asked for. None in doubt."""
-    return {eid for eid in confirmed(register) if at - register.misses[eid].since >= settle_s}
+    return {
+        eid
+        for eid in missed(register)
+        if register.misses[eid].count >= CLEAN_LISTINGS and at - register.misses[eid].since >= settle_s
+    }
 
 
-def confirmed(register: Register) -> Set[Eid]:
-    """Those that enough clean listings in a row do not have. None in doubt."""
-    if register.suspect:
-        return frozenset()
-    return {eid for eid, miss in register.misses.items() if miss.count >= CLEAN_LISTINGS}
+def missed(register: Register) -> Set[Eid]:
+    """Those that the newest listing should have, and does not. None in doubt."""
+    return frozenset() if register.suspect else register.misses.keys()
 
 
 def doubted(register: Register, *, at: float, settle_s: float) -> Set[Eid]:

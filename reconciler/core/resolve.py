@@ -95,7 +95,7 @@ class _Facts:
     differs: bool = False
     account: Account | None = None
     listed: bool = False
-    unlisted: NotListed | None = None  # confirmed
+    unlisted: NotListed | None = None  # and missed
     gone: NotListed | None = None  # settled
     wrong_host: WrongHost | None = None
     signs: frozenset[Evidence] = frozenset()
@@ -124,8 +124,8 @@ def _with(facts: _Facts, piece: Evidence) -> _Facts:
             return replace(facts, listed=True)
         case Accounted(account):
             return replace(facts, account=account)
-        case NotListed(settled=settled, confirmed=confirmed):
-            gone, unlisted = piece if settled else facts.gone, piece if confirmed else facts.unlisted
+        case NotListed(settled=settled, missed=missed):
+            gone, unlisted = piece if settled else facts.gone, piece if missed else facts.unlisted
             return replace(facts, gone=gone, unlisted=unlisted)
         case ClaimTorn() | LockHeld() | LockFree() | LockUnknown() | Rebooted() | Waiting() | Absent() | Unreachable():
             return replace(facts, signs=facts.signs | {piece})

@@ -190,7 +190,7 @@ def test_each_state_in_the_queue_is_a_life_and_none_is_an_end(state):
 
 LONG_UNLISTED = {
     "not listed for long, over several sessions": (found(listing=CLEAN), GONE, ("GiveUp", "NotListed")),
-    "one listing of this session proves nothing": (found(listing=CLEAN), (), None),
+    "nobody misses it yet in this session": (found(listing=CLEAN), (), None),
     "listed again": (found(listing=CLEAN, job=JOB), GONE, ("queued", "")),
     "a listing that failed tells nothing": (found(listing=FAILED), GONE, None),
     "claimed: its end is for one session to tell": (
@@ -200,18 +200,18 @@ LONG_UNLISTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("there", "confirmed", "expected"), LONG_UNLISTED.values(), ids=LONG_UNLISTED)
-def test_an_attempt_that_no_session_has_seen_listed(there, confirmed, expected):
+@pytest.mark.parametrize(("there", "missed", "expected"), LONG_UNLISTED.values(), ids=LONG_UNLISTED)
+def test_an_attempt_that_no_session_has_seen_listed(there, missed, expected):
     subject = replace(QUEUED, unlisted_at=NOW - 180)
-    scheduled = Scheduled(gone=frozenset(), clock=NOW, confirmed=frozenset(confirmed), settle_s=180)
+    scheduled = Scheduled(gone=frozenset(), clock=NOW, asked_at=NOW, missed=frozenset(missed), settle_s=180)
 
     assert expected == told(resolve(subject, evidence(subject, there, HERE, scheduled), NOW))
 
 
 def test_since_when_it_is_not_listed_is_remembered_by_the_clock_of_its_source():
-    scheduled = Scheduled(gone=frozenset(), clock=77.0, confirmed=GONE, settle_s=180)
+    scheduled = Scheduled(gone=frozenset(), clock=77.0, asked_at=76.0, missed=GONE, settle_s=180)
     learned = resolve(QUEUED, evidence(QUEUED, found(listing=CLEAN), HERE, scheduled), NOW)
-    again = replace(scheduled, clock=200.0)
+    again = replace(scheduled, clock=300.0, asked_at=200.0)
 
     assert 77.0 == learned.unlisted_at
     assert None is resolve(learned, evidence(learned, found(listing=CLEAN), HERE, again), NOW)
@@ -220,7 +220,7 @@ def test_since_when_it_is_not_listed_is_remembered_by_the_clock_of_its_source():
 @pytest.mark.parametrize("there", [found(listing=CLEAN, job=JOB), found(claim=started(), listing=CLEAN)])
 def test_who_is_listed_or_has_started_is_missed_no_more(there):
     subject = replace(QUEUED, unlisted_at=NOW)
-    scheduled = Scheduled(gone=frozenset(), clock=NOW, confirmed=GONE, settle_s=180)
+    scheduled = Scheduled(gone=frozenset(), clock=NOW, asked_at=NOW, missed=GONE, settle_s=180)
 
     assert None is resolve(subject, evidence(subject, there, HERE, scheduled), NOW).unlisted_at
 

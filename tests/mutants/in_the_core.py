@@ -182,7 +182,7 @@ SCHEDULERS = (
     Mutant(
         name="no-settle-time",
         guard="not listed concludes only after the settle time",
-        edits=(Edit(f"{CORE}/listings.py", " if at - register.misses[eid].since >= settle_s", ""),),
+        edits=(Edit(f"{CORE}/listings.py", " and at - register.misses[eid].since >= settle_s", ""),),
         caught_by=suite(
             "sim/test_cluster_protocol.py::test_listings_that_are_empty_for_less_than_the_settle_time_give_nobody_up"
         ),

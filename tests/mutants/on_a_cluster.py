@@ -249,9 +249,9 @@ MUTANTS = (
         bug="CI, a node of a real Slurm that was heard again: a shell told a success for a program that was ended",
     ),
     Mutant(
-        name="one-listing-is-enough-after-a-restart",
-        guard="who was not listed before is looked for twice by the next session, too",
-        edits=(Edit("reconciler/core/evidence.py", "(again and _unlisted_for_long(", "(_unlisted_for_long("),),
+        name="given-up-before-this-session-has-missed-it",
+        guard="who was not listed before is missed by this session, too, before it is given up",
+        edits=(Edit("reconciler/core/evidence.py", "(missed_now and _unlisted_for_long(", "(_unlisted_for_long("),),
         caught_by=suite("core/test_resolve_scheduled.py::test_an_attempt_that_no_session_has_seen_listed"),
     ),
     Mutant(

@@ -15,6 +15,7 @@ from .place import Place, make_folder, unlink
 from .shapes import Json, Object
 
 KEPT = 100
+CHANGE = ".change"  # comes and goes: whose client has changed a folder does not go on with an old listing of it
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,80}\Z")
 
 
@@ -26,8 +27,10 @@ def sign(place: Place) -> None:
     folder = place.path + "/hosts"
     try:
         make_folder(folder)
-        with open("%s/%s" % (folder, ",".join(words)), "w", encoding="ascii"):
-            pass
+        for name in (",".join(words), CHANGE):
+            with open("%s/%s" % (folder, name), "w", encoding="ascii"):
+                pass
+        unlink("%s/%s" % (folder, CHANGE))
         left = sorted((os.stat("%s/%s" % (folder, name)).st_mtime, name) for name in os.listdir(folder))
     except OSError:
         return

@@ -313,9 +313,8 @@ class SourceLoop:
     async def _give_up(self, seen: Observation) -> None:
         if seen.give_up:
             done = await apply.revoke(self.source, self._store, self._catalog, self._clock, seen.give_up)
-            async for _ in self._looks(
-                done.look_at
-            ):  # they have begun, and are not given up again before the next look
+            # They have begun. If an old answer of a file server says otherwise, the next look may give them up again.
+            async for _ in self._looks(done.look_at):
                 pass
             self._changed(frozenset())
 

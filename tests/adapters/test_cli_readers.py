@@ -12,6 +12,7 @@ import pytest
 from cli_lab import AT, COMMIT, HERE, LR, Lab
 
 from reconciler.cli.__main__ import execute
+from reconciler.cli.output import time_of_day
 from reconciler.core.model import Condition, ConditionStatus, FailureClass, Phase, SweepName
 from reconciler.core.status import SourceFacts, source_status
 from reconciler.core.status_json import source_json
@@ -204,6 +205,16 @@ def test_why_of_a_failed_task_shows_the_end_of_its_stderr(lab, shown):
     assert lines[0].endswith(" (lr=0.01) is failed")
     assert "attempt 1 on here: failed, exit 1, UserError: exit code 1" in lines
     assert "  ValueError: too hot" in lines
+
+
+def test_why_of_a_job_that_its_scheduler_does_not_list(tmp_path, capsys):
+    lab = Lab(tmp_path / "missed")
+    lab.accept()
+    task = lab.tasks()[0]
+    lab.attempt(task, Phase.QUEUED, started_at=None, unlisted_at=AT)
+    execute(["--config", str(lab.config), "why", "lr", task.key.task])
+    expected = f"its scheduler does not list it, since {time_of_day(AT)}: if that stays so, another attempt is made"
+    assert expected in capsys.readouterr().out.splitlines()
 
 
 def test_why_says_that_no_daemon_runs(lab, shown):

@@ -87,7 +87,7 @@ class Pair:
                 break
             except Killed:
                 continue
-        self.repin -= self.pinning  # it may have come so far
+        self._pinned()  # it may have come so far
         self.flips()
         plan, self.plan = self.plan, None
         if plan is not None and self.world.store.repository().accepted == plan.head != self.model.accepted:
@@ -117,7 +117,12 @@ class Pair:
             if self.plan is not None:
                 self._finished(self.plan)
                 self.plan = None
-                self.repin -= self.pinning
+                self._pinned()
+
+    def _pinned(self) -> None:
+        """Whoever died between doing what was asked and saying so: it is done, and the next one only says so."""
+        self.repin -= self.pinning
+        self.asked = [each for each in self.asked if each[0] is not Verb.RECONCILE or each[1] not in self.pinning]
 
     def look(self) -> None:
         """A whole pass."""
@@ -132,11 +137,8 @@ class Pair:
         if self.disturbed:
             plan.blocked = bool(known.blocked) and not self.model.blocked
         self.model.finish(plan)
-        assert (known.accepted, known.rewritten_from is not None, bool(known.blocked)) == (
-            self.model.accepted,
-            self.model.history,
-            self.model.blocked,
-        )
+        expected = self.model.accepted, self.model.history, self.model.blocked
+        assert (known.accepted, known.rewritten_from is not None, bool(known.blocked)) == expected
 
     def flips(self) -> None:
         """Generations that have come in force, and removals that go ahead, are so in the model, too."""
@@ -149,8 +151,7 @@ class Pair:
                 assert self.plan is not None
                 assert name in self.plan.changes, f"{name} has a generation that nobody asked for"
                 self.generations[name] = row.generation
-                expected = name in self.plan.freeze
-                assert self.disturbed or bool(row.frozen) == expected, (name, row.frozen, self.plan)
+                assert self.disturbed or bool(row.frozen) == (name in self.plan.freeze), (name, row.frozen, self.plan)
                 self.model.flip(self.plan, name, freeze=bool(row.frozen))
                 self.seen["generations accepted"] += 1
                 self.seen["generations accepted while other things went on"] += self.disturbed
@@ -322,8 +323,7 @@ class Pair:
         return [eid for eid, task in tasks if task.standing != "orphaned"]
 
     def _unfinished(self, sweep: Sweep) -> set[str]:
-        runs = sweep.spec.state == "Active" and not sweep.deleted
-        return sweep.startable(float("inf")) if runs else set()
+        return sweep.startable(float("inf")) if sweep.spec.state == "Active" and not sweep.deleted else set()
 
     def _check_fresh(self) -> None:
         fresh = World(Path(self.folder.name) / "fresh", slots=1, prune_max_tasks=1, git=self.world.git)
